@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* crash=: ways to break the hypervisor, so that the crash report can be seen and tested. */
+#include "arch/x86/machine_init.h"
+
+#include <stddef.h>
+
+#include "host/machine.h"
+
+enum { CRASH_UD = 1, CRASH_PF, CRASH_STACK, CRASH_BUG, CRASH_HANG };
+
+#define HANG_LIMIT_US 500000
+
+static void crash_pf(void)
+{
+	volatile uint64_t *null = NULL;
+
+	__asm__("" : "+r"(null)); /* the compiler must not see that it is one */
+	*null = 1;
+}
+
+/* Deeper than any stack; volatile, and added to after the call, so that it is no loop. */
+#define STACK_DEPTH 1000000u
+
+static unsigned crash_stack(unsigned depth)
+{
+	volatile unsigned frame[64];
+
+	frame[0] = depth;
+	return depth < STACK_DEPTH ? crash_stack(depth + 1) + frame[0] : 0;
+}
+
+static void crash_hang(void)
+{
+	stage_enter("waiting for what never comes");
+	for (struct deadline d = deadline_in_us(HANG_LIMIT_US); !deadline_passed(&d);)
+		;
+	panic("a wait of %u ms ran out in stage '%s'", HANG_LIMIT_US / 1000, stage_name());
+}
+
+void machine_crash(unsigned kind)
+{
+	switch (kind) {
+	case CRASH_UD:
+		__asm__ volatile("ud2");
+		break;
+	case CRASH_PF:
+		crash_pf();
+		break;
+	case CRASH_STACK:
+		crash_stack(0);
+		break;
+	case CRASH_BUG:
+		BUG_ON(kind == CRASH_BUG);
+		break;
+	case CRASH_HANG:
+		crash_hang();
+		break;
+	}
+}

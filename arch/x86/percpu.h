@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What each CPU has for itself.  GS points to it for as long as the hypervisor
+ * runs, so no handler has to swap anything.  The boot CPU's is static, the others are
+ * allocated when they are started.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arch/x86/gdt.h"
+#include "arch/x86/ipi.h"
+
+/* A stack and the unmapped page under it, where an overflow faults. */
+struct stack {
+	uint64_t guard; /* 4K; [guard, guard + 4K) is not mapped */
+	uint64_t top;
+};
+
+struct percpu {
+	struct percpu *self; /* at gs:0 */
+	unsigned id;
+	uint32_t apic_id;
+	struct stack stack;          /* what the CPU runs on */
+	struct stack ist[IST_COUNT]; /* ist[n] belongs to enum ist n */
+	struct gdt gdt;
+	struct tss tss;
+	struct ipi_mailbox mailbox;
+	_Atomic bool online;
+	_Atomic bool stopped; /* by a panic on another CPU */
+
+	/* Used only on the CPU itself, its interrupt handlers included. */
+	bool need_resched;
+	unsigned preempt_depth;
+	uint64_t ticks, nmis, stray_interrupts;
+};
+
+extern struct percpu percpu_boot;
+
+/* This CPU's; valid from percpu_init_boot() on. */
+static inline struct percpu *percpu_this(void)
+{
+	struct percpu *p;
+
+	__asm__ volatile("mov %%gs:0, %0" : "=r"(p));
+	return p;
+}
+
+/* Make p the CPU's own: GS, and a null base for user swaps that never happen. */
+void percpu_install(struct percpu *p);
+/* GS of the boot CPU points to percpu_boot. */
+bool percpu_is_ready(void);
+void percpu_init_boot(void);
+
+/* Room for pointers to so many CPUs; 0 or -ENOMEM. */
+int percpu_table_alloc(unsigned cpus);
+/* CPU id is up from now on: ids are given in order. */
+void percpu_publish(struct percpu *p);
+unsigned percpu_count(void);
+/* id < percpu_count() */
+struct percpu *percpu_get(unsigned id);

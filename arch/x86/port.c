@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The hypervisor's side of mm/port.h. */
+#include "mm/port.h"
+
+#include <stdarg.h>
+
+#include "arch/x86/percpu.h"
+#include "host/log.h"
+#include "host/machine.h"
+#include "host/object.h"
+#include "host/pages.h"
+#include "lib/util.h"
+#include "vmm/vcpu.h"
+
+_Static_assert(HPA_INVALID == PAGES_NONE, "the two mean the same");
+_Static_assert((unsigned)PORT_ZERO == (unsigned)PAGES_ZERO, "the two mean the same");
+
+hpa_t port_pages_alloc(unsigned order, unsigned flags)
+{
+	return pages_alloc(order, flags);
+}
+
+void port_pages_free(hpa_t hpa, unsigned order)
+{
+	pages_free(hpa, order);
+}
+
+void port_pages_split(hpa_t hpa, unsigned order)
+{
+	pages_split(hpa, order);
+}
+
+void *port_hpa_to_va(hpa_t hpa)
+{
+	return machine_phys_to_virt(hpa);
+}
+
+hpa_t port_va_to_hpa(const void *va)
+{
+	return machine_virt_to_phys(va);
+}
+
+void *port_obj_alloc(size_t size)
+{
+	return object_alloc(size);
+}
+
+void port_obj_free(void *obj, size_t size)
+{
+	object_free(obj, size);
+}
+
+void port_cpu_relax(void)
+{
+	machine_relax();
+}
+
+/*
+ * Nothing preempts the hypervisor but interrupt handlers, and those take no lock of
+ * mm/: the depth is kept to catch a yield where none is allowed.
+ */
+void port_preempt_disable(void)
+{
+	percpu_this()->preempt_depth++;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+void port_preempt_enable(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	BUG_ON(!percpu_this()->preempt_depth);
+	percpu_this()->preempt_depth--;
+}
+
+/* The tick sets it. */
+bool port_need_resched(void)
+{
+	return *(volatile bool *)&percpu_this()->need_resched;
+}
+
+/* Let interrupts in, whatever the caller had: they are all that waits for this CPU. */
+void port_resched(void)
+{
+	uint64_t flags = machine_irq_save();
+
+	BUG_ON(percpu_this()->preempt_depth);
+	percpu_this()->need_resched = false;
+	machine_irq_enable();
+	machine_relax();
+	machine_irq_save();
+	machine_irq_restore(flags);
+}
+
+uint64_t port_clock(void)
+{
+	return machine_cycles();
+}
+
+void port_vcpu_kick(struct mmu_vcpu *vcpu)
+{
+	machine_kick_cpu(container_of(vcpu, struct vcpu, mmu)->cpu);
+}
+
+_Noreturn void port_bug(const char *file, int line, const char *what)
+{
+	panic("%s:%d: %s", file, line, what);
+}
+
+void port_log(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vprintf(LOG_INFO, fmt, ap);
+	va_end(ap);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Events on their way into the guest: EVENTINJ takes one at entry, EXITINTINFO gives
+ * one back that an exit (mostly a nested page fault on the guest's IDT or stack) cut short.
+ */
+#include "arch/x86/svm/svm.h"
+
+#include "arch/x86/cpu.h"
+
+#define DR6_BS (1ul << 14) /* single step */
+
+/*
+ * INT n, INT3, INTO, INT1 as virt_ops.h has them: RIP still points at the instruction.
+ * Then nothing need be injected, for executing it (again) raises the event.  EVENTINJ would
+ * want the address behind the instruction, which only processors with NRIPS
+ * report, and would push RIP itself on the others.
+ */
+static bool is_software(unsigned type)
+{
+	return type >= EVENT_SOFT_INT;
+}
+
+void svm_event_inject(struct vcpu *vcpu)
+{
+	struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
+	struct vm_event *ev = &vcpu->inject;
+
+	ev->valid = false;
+	if (is_software(ev->type))
+		return;
+	c->event_inj = ev->vector | (uint32_t)ev->type << VMCB_EVENT_TYPE_SHIFT | VMCB_EVENT_VALID;
+	if (ev->has_error) {
+		c->event_inj |= VMCB_EVENT_HAS_ERROR;
+		c->event_error = ev->error;
+	}
+}
+
+void svm_event_recover(struct vcpu *vcpu)
+{
+	const struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
+	uint32_t info = c->exit_int_info;
+	unsigned type = info >> VMCB_EVENT_TYPE_SHIFT & VMCB_EVENT_TYPE_MASK;
+	uint8_t vector = info;
+
+	/* SVM reports INT3 and INTO as exceptions.  (INT1 looks like a #DB of the debug registers.) */
+	if (type == EVENT_EXCEPTION && (vector == VEC_BP || vector == VEC_OF))
+		type = EVENT_SOFT_TRAP;
+	if (is_software(type))
+		return;
+	vcpu->inject = (struct vm_event){
+		.valid = true,
+		.type = type,
+		.vector = vector,
+		.has_error = info & VMCB_EVENT_HAS_ERROR,
+		.error = c->exit_int_error,
+	};
+}
+
+bool svm_intr_allowed(struct vcpu *vcpu)
+{
+	return (vcpu->regs.rflags & RFLAGS_IF) &&
+	       !(svm_of(vcpu)->vmcb->control.int_state & VMCB_INT_SHADOW);
+}
+
+/*
+ * A virtual interrupt of the highest priority that is never delivered: its intercept fires
+ * in the instant in which it could be.
+ */
+void svm_request_intr_window(struct vcpu *vcpu, bool on)
+{
+	struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
+
+	if (on) {
+		c->int_ctl |= VMCB_V_IRQ | VMCB_V_IGN_TPR | VMCB_V_PRIO_MASK;
+		c->intercept_misc1 |= INTERCEPT_VINTR;
+	} else {
+		c->int_ctl &= ~(VMCB_V_IRQ | VMCB_V_IGN_TPR | VMCB_V_PRIO_MASK);
+		c->intercept_misc1 &= ~INTERCEPT_VINTR;
+	}
+	c->clean &= ~(VMCB_CLEAN_INT_CTL | VMCB_CLEAN_INTERCEPTS);
+}
+
+void svm_clear_intr_shadow(struct vcpu *vcpu)
+{
+	svm_of(vcpu)->vmcb->control.int_state &= ~VMCB_INT_SHADOW;
+}
+
+/* SVM has no pending debug exceptions: the trap is injected, with what it leaves in DR6. */
+void svm_pend_single_step(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+
+	vmcb->save.dr6 |= DR6_BS;
+	vmcb->control.clean &= ~VMCB_CLEAN_DRX;
+	if (vcpu->inject.valid)
+		return; /* that event's handler runs first, and pushes TF */
+	vcpu->inject = (struct vm_event){
+		.valid = true,
+		.type = EVENT_EXCEPTION,
+		.vector = VEC_DB,
+	};
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * VT-x backend: what its files share.  Nobody outside arch/x86/vmx/ includes this.
+ *
+ *   vmx.c           probe, switching VT-x on and off, the table of operations
+ *   vmx_controls.c  choice of the control words (pure)
+ *   vmx_vcpu.c      life of a vCPU, loading it on a CPU, entering the guest
+ *   vmx_state.c     registers, segments and MSRs of the guest (pure, but for the last)
+ *   vmx_segment.c   what VM entry demands of segments (pure)
+ *   vmx_event.c     injection, reinjection, interrupt window (pure)
+ *   vmx_exit.c      from the processor's exit information to struct vm_exit (pure)
+ *   vmx_check.c     which rule of VM entry a refused guest state breaks (pure)
+ *   vmx_dump.c      reports (pure)
+ *   vmx_entry.asm   the world switch
+ *
+ * Pure files reach the processor through vmcs_read() and vmcs_write() only, and are
+ * linked into the hosted tests too.
+ */
+#pragma once
+
+#include "arch/x86/vmx/vmcs.h"
+#include "vmm/vcpu.h"
+
+/* ---- this machine's VT-x (vmx_controls.c) ---------------------------------------- */
+
+/* The capability MSRs as they read: low half "must be 1", high half "may be 1" for controls. */
+struct vmx_cap {
+	uint64_t basic, misc, ept_vpid;
+	uint64_t pin, proc, proc2, exit, entry;
+	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+};
+
+/* What every vCPU starts with. */
+struct vmx_controls {
+	uint32_t pin, proc, proc2, exit, entry;
+	uint64_t eptp_bits; /* of EPTP, beside the root's address */
+};
+
+/* 0, or -ENODEV with the sentence in why. */
+int vmx_controls_choose(const struct vmx_cap *cap, struct vmx_controls *out, char *why,
+			size_t why_size);
+void vmx_controls_describe(const struct vmx_cap *cap, const struct vmx_controls *ctl,
+			   struct virt_caps *caps);
+
+/* Of the CPU that was probed; cpu_enable() checks that every other one has the same. */
+extern struct vmx_cap vmx_cap;
+extern struct vmx_controls vmx_controls;
+
+/* ---- a vCPU ------------------------------------------------------------------------ */
+
+#define VMX_NO_CPU (~0u)
+
+/* MSRs that VM entry and exit leave alone and the hypervisor itself has no use for. */
+#define VMX_SWITCHED_MSRS 5
+
+struct vmx_vcpu {
+	uint64_t vmcs_pa;         /* the three pages of the processor's structures */
+	uint64_t msr_bitmap_pa;
+	uint64_t virtual_apic_pa; /* only for its TPR: CR8 */
+	bool launched;            /* VMRESUME is due, not VMLAUNCH */
+	uint16_t vpid;            /* 0: none, entries and exits flush */
+	unsigned last_cpu;        /* where its translations may be cached */
+	bool flush_ept, flush_vpid; /* owed before the next entry */
+	uint64_t eptp;
+	uint32_t proc, entry;     /* control words that change, as they are in the VMCS */
+	uint64_t msr[VMX_SWITCHED_MSRS];      /* the guest's, while not loaded */
+	uint64_t host_msr[VMX_SWITCHED_MSRS]; /* the host's, while loaded */
+	uint64_t dr[4], dr6;                  /* the guest's, while not loaded */
+};
+
+static inline struct vmx_vcpu *vmx_of(struct vcpu *vcpu)
+{
+	return vcpu->arch;
+}
+
+/* vmx_vcpu.c */
+int vmx_vcpu_create(struct vcpu *vcpu);
+void vmx_vcpu_destroy(struct vcpu *vcpu);
+void vmx_vcpu_load(struct vcpu *vcpu);
+void vmx_vcpu_put(struct vcpu *vcpu);
+void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit);
+void vmx_set_root(struct vcpu *vcpu, hpa_t root);
+void vmx_flush_tlb(struct vcpu *vcpu);
+
+/* vmx_entry.asm */
+bool vmx_enter(struct vcpu_regs *regs, bool launched);
+void vmx_exit_point(void);
+
+/* vmx_state.c */
+void vmx_state_init(struct vcpu *vcpu);
+void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *st);
+void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *st);
+uint64_t vmx_get_cr(struct vcpu *vcpu, unsigned cr);
+void vmx_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value);
+uint64_t vmx_get_efer(struct vcpu *vcpu);
+void vmx_set_efer(struct vcpu *vcpu, uint64_t efer);
+unsigned vmx_get_cpl(struct vcpu *vcpu);
+void vmx_get_segment(struct vcpu *vcpu, enum vm_seg seg, struct vm_segment *out);
+int vmx_get_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+int vmx_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+void vmx_msrs_load(struct vmx_vcpu *v);
+void vmx_msrs_put(struct vmx_vcpu *v);
+void vmx_msr_bitmap_init(uint8_t *bitmap);
+bool vmx_pat_valid(uint64_t pat);
+
+static inline bool vmx_canonical(uint64_t va)
+{
+	return (uint64_t)((int64_t)(va << 16) >> 16) == va;
+}
+
+/* vmx_segment.c */
+void vmx_segment_fix(enum vm_seg which, struct vm_segment *seg);
+bool vmx_pdpte_valid(uint64_t pdpte, unsigned maxphyaddr);
+
+/* vmx_event.c */
+uint32_t vmx_event_encode(const struct vm_event *event, bool protected_mode);
+void vmx_event_inject(struct vcpu *vcpu);
+void vmx_event_recover(struct vcpu *vcpu, uint32_t info);
+bool vmx_intr_allowed(struct vcpu *vcpu);
+void vmx_request_intr_window(struct vcpu *vcpu, bool on);
+void vmx_clear_intr_shadow(struct vcpu *vcpu);
+void vmx_pend_single_step(struct vcpu *vcpu);
+
+/* vmx_check.c */
+/* The first rule of SDM vol. 3C, 27.3.1 that the VMCS breaks, as a sentence; NULL: none that we know. */
+const char *vmx_broken_rule(void);
+
+/* vmx_dump.c */
+void vmx_dump(struct vcpu *vcpu, void (*emit)(const char *line));
+
+/* ---- exits (vmx_exit.c) ------------------------------------------------------------------ */
+
+/* The exit information fields that a reason fills; others are not worth a VMREAD. */
+enum {
+	EXIT_NEEDS_QUALIFICATION = 1 << 0,
+	EXIT_NEEDS_INSN_LEN = 1 << 1,
+	EXIT_NEEDS_GPA = 1 << 2,
+	EXIT_NEEDS_EVENT = 1 << 3,
+	EXIT_NEEDS_CR0 = 1 << 4, /* as the guest sees it */
+};
+
+struct vmx_exit_info {
+	uint32_t reason; /* or REASON_VMFAIL, with the VM-instruction error as qualification */
+	uint32_t insn_len;
+	uint32_t event; /* exit interruption information */
+	uint64_t qualification;
+	uint64_t gpa;
+	uint64_t cr0;
+};
+
+unsigned vmx_exit_needs(uint32_t reason);
+void vmx_exit_decode(const struct vmx_exit_info *info, struct vm_exit *exit);
+/* The exit says that an IRET had just unblocked NMIs when it failed: they are blocked again. */
+bool vmx_exit_nmi_unblocked(const struct vmx_exit_info *info);

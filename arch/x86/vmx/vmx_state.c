@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The guest's registers in the VMCS.
+ *
+ * Every bit of CR0 and CR4 is ours: a MOV exits, the guest reads the shadow, and
+ * the real field is the guest's value with what VT-x needs in it.
+ */
+#include "arch/x86/vmx/vmx.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/extable.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/util.h"
+
+/* ---- segments ------------------------------------------------------------------ */
+
+/* VT-x numbers LDTR before TR. */
+static unsigned vmcs_segment(enum vm_seg seg)
+{
+	return seg == SEG_TR ? VMCS_SEG_TR : seg == SEG_LDTR ? VMCS_SEG_LDTR : (unsigned)seg;
+}
+
+void vmx_get_segment(struct vcpu *vcpu, enum vm_seg seg, struct vm_segment *out)
+{
+	unsigned n = vmcs_segment(seg);
+
+	*out = (struct vm_segment){
+		.selector = (uint16_t)vmcs_read(VMCS_GUEST_SELECTOR(n)),
+		.attr = (uint32_t)vmcs_read(VMCS_GUEST_ATTR(n)),
+		.limit = (uint32_t)vmcs_read(VMCS_GUEST_LIMIT(n)),
+		.base = vmcs_read(VMCS_GUEST_BASE(n)),
+	};
+}
+
+static void set_segment(enum vm_seg seg, struct vm_segment s)
+{
+	unsigned n = vmcs_segment(seg);
+
+	vmx_segment_fix(seg, &s);
+	vmcs_write(VMCS_GUEST_SELECTOR(n), s.selector);
+	vmcs_write(VMCS_GUEST_ATTR(n), s.attr);
+	vmcs_write(VMCS_GUEST_LIMIT(n), s.limit);
+	vmcs_write(VMCS_GUEST_BASE(n), s.base);
+}
+
+/* The processor itself takes SS.DPL for it, in every mode. */
+unsigned vmx_get_cpl(struct vcpu *vcpu)
+{
+	return SEG_ATTR_DPL((uint32_t)vmcs_read(VMCS_GUEST_ATTR(SEG_SS)));
+}
+
+/* ---- control registers ----------------------------------------------------------- */
+
+/*
+ * CD and NW stay the host's: memory types come from the EPT, and a guest that
+ * boots with its caches off would be slow for no reason.
+ */
+static void write_guest_cr0(uint64_t value)
+{
+	uint64_t fixed0 = vmx_cap.cr0_fixed0 & ~(CR0_PE | CR0_PG);
+
+	vmcs_write(VMCS_CR0_SHADOW, value);
+	vmcs_write(VMCS_GUEST_CR0,
+		   ((value & ~(CR0_CD | CR0_NW)) | fixed0) & vmx_cap.cr0_fixed1);
+}
+
+/* MCE is the host's: without it a machine check would be a shutdown, not an exit. */
+static void write_guest_cr4(uint64_t value)
+{
+	vmcs_write(VMCS_CR4_SHADOW, value);
+	vmcs_write(VMCS_GUEST_CR4,
+		   (value | (vmcs_read(VMCS_HOST_CR4) & CR4_MCE) | vmx_cap.cr4_fixed0) &
+			   vmx_cap.cr4_fixed1);
+}
+
+/* In IA-32e mode the TSS is a 64-bit one, type 11; software that came from 16-bit code had 3. */
+static void write_guest_efer(struct vmx_vcpu *v, uint64_t efer)
+{
+	uint32_t entry = efer & EFER_LMA ? v->entry | VMENTRY_IA32E : v->entry & ~VMENTRY_IA32E;
+
+	vmcs_write(VMCS_GUEST_EFER, efer);
+	if (entry == v->entry)
+		return;
+	v->entry = entry;
+	vmcs_write(VMCS_ENTRY, entry);
+	if (efer & EFER_LMA)
+		vmcs_write(VMCS_GUEST_ATTR(VMCS_SEG_TR),
+			   vmcs_read(VMCS_GUEST_ATTR(VMCS_SEG_TR)) | 11);
+}
+
+/*
+ * With PAE paging the processor keeps four entries of the top table, read when
+ * CR3 is loaded: by itself for a MOV CR3, by us for what we emulate.  One that
+ * a real processor would have refused counts as not present, since VM entry would fail.
+ */
+static void load_pdptes(struct vcpu *vcpu)
+{
+	uint64_t pdpte[4];
+	uint64_t table = vmcs_read(VMCS_GUEST_CR3) & 0xffffffe0;
+	unsigned maxphyaddr = cpuid(0x80000008, 0).eax & 0xff;
+
+	if (!(vmcs_read(VMCS_CR0_SHADOW) & CR0_PG) || !(vmcs_read(VMCS_CR4_SHADOW) & CR4_PAE) ||
+	    vmcs_read(VMCS_GUEST_EFER) & EFER_LMA)
+		return;
+	bool readable = !mmu_read_guest(vcpu->mmu.vm, table, pdpte, sizeof(pdpte));
+
+	for (unsigned i = 0; i < ARRAY_SIZE(pdpte); i++) {
+		bool valid = readable && vmx_pdpte_valid(pdpte[i], maxphyaddr);
+
+		vmcs_write(VMCS_PDPTE(i), valid ? pdpte[i] : 0);
+	}
+}
+
+uint64_t vmx_get_cr(struct vcpu *vcpu, unsigned cr)
+{
+	return vmcs_read(cr == 0 ? VMCS_CR0_SHADOW : cr == 4 ? VMCS_CR4_SHADOW : VMCS_GUEST_CR3);
+}
+
+/* Any of these may change what a linear address means: its translations go. */
+void vmx_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value)
+{
+	if (cr == 0)
+		write_guest_cr0(value);
+	else if (cr == 4)
+		write_guest_cr4(value);
+	else
+		vmcs_write(VMCS_GUEST_CR3, value);
+	load_pdptes(vcpu);
+	vmx_of(vcpu)->flush_vpid = true;
+}
+
+uint64_t vmx_get_efer(struct vcpu *vcpu)
+{
+	return vmcs_read(VMCS_GUEST_EFER);
+}
+
+void vmx_set_efer(struct vcpu *vcpu, uint64_t efer)
+{
+	write_guest_efer(vmx_of(vcpu), efer);
+	load_pdptes(vcpu);
+	vmx_of(vcpu)->flush_vpid = true;
+}
+
+/* ---- all of it ---------------------------------------------------------------------- */
+
+void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *st)
+{
+	for (unsigned i = 0; i < SEG_COUNT; i++)
+		vmx_get_segment(vcpu, i, &st->seg[i]);
+	st->gdt.base = vmcs_read(VMCS_GUEST_GDT_BASE);
+	st->gdt.limit = (uint16_t)vmcs_read(VMCS_GUEST_GDT_LIMIT);
+	st->idt.base = vmcs_read(VMCS_GUEST_IDT_BASE);
+	st->idt.limit = (uint16_t)vmcs_read(VMCS_GUEST_IDT_LIMIT);
+	st->cr0 = vmx_get_cr(vcpu, 0);
+	st->cr3 = vmx_get_cr(vcpu, 3);
+	st->cr4 = vmx_get_cr(vcpu, 4);
+	st->efer = vmx_get_efer(vcpu);
+	st->dr7 = vmcs_read(VMCS_GUEST_DR7);
+}
+
+void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *st)
+{
+	write_guest_cr0(st->cr0);
+	vmcs_write(VMCS_GUEST_CR3, st->cr3);
+	write_guest_cr4(st->cr4);
+	for (unsigned i = 0; i < SEG_COUNT; i++)
+		set_segment(i, st->seg[i]);
+	write_guest_efer(vmx_of(vcpu), st->efer);
+	vmcs_write(VMCS_GUEST_GDT_BASE, st->gdt.base);
+	vmcs_write(VMCS_GUEST_GDT_LIMIT, st->gdt.limit);
+	vmcs_write(VMCS_GUEST_IDT_BASE, st->idt.base);
+	vmcs_write(VMCS_GUEST_IDT_LIMIT, st->idt.limit);
+	vmcs_write(VMCS_GUEST_DR7, st->dr7);
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmcs_write(VMCS_ENTRY_EVENT, 0); /* a refused entry leaves its event behind */
+	load_pdptes(vcpu);
+	vmx_of(vcpu)->flush_vpid = true;
+}
+
+/* ---- MSRs ------------------------------------------------------------------------------ */
+
+static const uint32_t switched_msrs[VMX_SWITCHED_MSRS] = {
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE,
+};
+
+static const struct {
+	uint32_t msr, field;
+} vmcs_msrs[] = {
+	{ MSR_FS_BASE, VMCS_GUEST_BASE(SEG_FS) },
+	{ MSR_GS_BASE, VMCS_GUEST_BASE(SEG_GS) },
+	{ MSR_SYSENTER_CS, VMCS_GUEST_SYSENTER_CS },
+	{ MSR_SYSENTER_ESP, VMCS_GUEST_SYSENTER_ESP },
+	{ MSR_SYSENTER_EIP, VMCS_GUEST_SYSENTER_EIP },
+	{ MSR_PAT, VMCS_GUEST_PAT }, /* the only one whose accesses exit */
+};
+
+void vmx_msrs_load(struct vmx_vcpu *v)
+{
+	for (unsigned i = 0; i < VMX_SWITCHED_MSRS; i++) {
+		v->host_msr[i] = rdmsr(switched_msrs[i]);
+		wrmsr(switched_msrs[i], v->msr[i]);
+	}
+}
+
+void vmx_msrs_put(struct vmx_vcpu *v)
+{
+	for (unsigned i = 0; i < VMX_SWITCHED_MSRS; i++) {
+		v->msr[i] = rdmsr(switched_msrs[i]);
+		wrmsr(switched_msrs[i], v->host_msr[i]);
+	}
+}
+
+int vmx_get_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(vmcs_msrs); i++)
+		if (vmcs_msrs[i].msr == msr) {
+			*value = vmcs_read(vmcs_msrs[i].field);
+			return 0;
+		}
+	for (unsigned i = 0; i < VMX_SWITCHED_MSRS; i++)
+		if (switched_msrs[i] == msr) {
+			*value = rdmsr(msr);
+			return 0;
+		}
+	return -ENOENT;
+}
+
+/* Memory types 2, 3 and above 7 do not exist (SDM vol. 3A, 12.12.2). */
+bool vmx_pat_valid(uint64_t pat)
+{
+	for (unsigned i = 0; i < 8; i++, pat >>= 8)
+		if ((pat & 0xff) > 7 || (pat & 0xfe) == 2)
+			return false;
+	return true;
+}
+
+/* A value that would make VM entry fail is refused; -EINVAL is #GP to the guest. */
+int vmx_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(vmcs_msrs); i++) {
+		if (vmcs_msrs[i].msr != msr)
+			continue;
+		if (msr == MSR_PAT ? !vmx_pat_valid(value) : !vmx_canonical(value))
+			return -EINVAL;
+		vmcs_write(vmcs_msrs[i].field, value);
+		return 0;
+	}
+	for (unsigned i = 0; i < VMX_SWITCHED_MSRS; i++)
+		if (switched_msrs[i] == msr)
+			return wrmsr_safe(msr, value) ? -EINVAL : 0;
+	return -ENOENT;
+}
+
+/* 1: exit.  Reads of low and high MSRs, then writes (SDM vol. 3C, 25.6.9). */
+static void bitmap_pass(uint8_t *bitmap, uint32_t msr)
+{
+	unsigned bit = (msr & 0x1fff) + (msr >> 31 ? 0x400 * 8 : 0);
+
+	bitmap[bit / 8] &= (uint8_t)~(1 << bit % 8);
+	bitmap[0x800 + bit / 8] &= (uint8_t)~(1 << bit % 8);
+}
+
+void vmx_msr_bitmap_init(uint8_t *bitmap)
+{
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		bitmap[i] = 0xff;
+	for (unsigned i = 0; i < ARRAY_SIZE(vmcs_msrs); i++)
+		if (vmcs_msrs[i].msr != MSR_PAT)
+			bitmap_pass(bitmap, vmcs_msrs[i].msr);
+	for (unsigned i = 0; i < VMX_SWITCHED_MSRS; i++)
+		bitmap_pass(bitmap, switched_msrs[i]);
+}
+
+/* What set_state does not cover, as after RESET. */
+void vmx_state_init(struct vcpu *vcpu)
+{
+	vmcs_write(VMCS_CR0_MASK, ~0ul);
+	vmcs_write(VMCS_CR4_MASK, ~0ul);
+	vmcs_write(VMCS_LINK, ~0ul);
+	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
+	vmcs_write(VMCS_GUEST_PAT, 0x0007040600070406);
+	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
+	vmcs_write(VMCS_GUEST_SYSENTER_CS, 0);
+	vmcs_write(VMCS_GUEST_SYSENTER_ESP, 0);
+	vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
+	for (unsigned i = 0; i < 4; i++)
+		vmcs_write(VMCS_PDPTE(i), 0);
+	vmx_of(vcpu)->dr6 = 0xffff0ff0;
+}

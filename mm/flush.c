@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The flush handshake between whoever changed the tables and the vCPUs.
+ *
+ *   vCPU: mmu_vcpu_enter()               flush_vm()
+ *   E1  in_guest = 1                     F0  (tables changed)
+ *   E2  gen = vm->tlb_gen                F1  gen = ++vm->tlb_gen
+ *   E3  if vcpu->tlb_gen != gen:         F2  if in_guest and vcpu->tlb_gen < gen:
+ *         vcpu->tlb_gen = gen, flush           kick, wait until in_guest == 0
+ *   …   guest runs …                           or vcpu->tlb_gen >= gen
+ *   X   in_guest = 0                     F3  free what was unlinked
+ *
+ * Why no entry is missed: E1, E2, F1 and F2's load of in_guest are sequentially
+ * consistent.  If F2 reads 0 from before E1, then F2 precedes E1, so F1 precedes E2
+ * and the vCPU reads the new generation: it flushes before it runs, and its walks
+ * find the tables as of F0 (F1 releases, E2 acquires).  If F2 reads 1, the vCPU is
+ * kicked and waited for.
+ *
+ * Why its accesses are over at F3: in_guest == 0 acquires the release at X; a
+ * tlb_gen that has caught up acquires the release at E3, which follows an X.  Having
+ * caught up does not mean that the hardware flush is done, but that it comes before the
+ * first instruction of the guest, and so before anything could use what is stale.
+ *
+ * A vCPU outside guest mode is neither kicked nor waited for.
+ */
+#include "mm/flush.h"
+
+/* 20 s of a 3 GHz clock: a processor that ignores a kick that long is lost. */
+#define FLUSH_WAIT_LIMIT (1ul << 36)
+
+bool mmu_vcpu_enter(struct mmu_vcpu *vcpu)
+{
+	/* E1: an exchange, because x86 lets a later load pass a plain store. */
+	atomic_exchange_explicit(&vcpu->in_guest, 1, memory_order_seq_cst);
+	/* E2 */
+	uint64_t gen = atomic_load_explicit(&vcpu->vm->tlb_gen, memory_order_seq_cst);
+
+	/* Only this vCPU writes its tlb_gen. */
+	if (atomic_load_explicit(&vcpu->tlb_gen, memory_order_relaxed) == gen)
+		return false;
+	/* E3: release, pairs with the acquire in must_wait(). */
+	atomic_store_explicit(&vcpu->tlb_gen, gen, memory_order_release);
+	return true;
+}
+
+void mmu_vcpu_exit(struct mmu_vcpu *vcpu)
+{
+	/* X: release, pairs with the load of in_guest in must_wait(). */
+	atomic_store_explicit(&vcpu->in_guest, 0, memory_order_release);
+}
+
+/* F2 */
+static bool must_wait(struct mmu_vcpu *vcpu, uint64_t gen)
+{
+	return atomic_load_explicit(&vcpu->in_guest, memory_order_seq_cst) &&
+	       atomic_load_explicit(&vcpu->tlb_gen, memory_order_acquire) < gen;
+}
+
+static void wait_for(struct mmu_vcpu *vcpu, uint64_t gen)
+{
+	uint64_t start = port_clock();
+
+	while (must_wait(vcpu, gen)) {
+		port_cpu_relax();
+		if (port_clock() - start > FLUSH_WAIT_LIMIT) {
+			port_log("mmu: vCPU %u of %s did not leave guest mode for a flush",
+				 vcpu->id, vcpu->vm->name);
+			port_bug(__FILE__, __LINE__, "a kicked vCPU stays in guest mode");
+		}
+	}
+}
+
+void flush_vm(struct mmu_vm *vm)
+{
+	assert_held_write(&vm->mmu_lock);
+	/* F1 */
+	uint64_t gen = atomic_fetch_add_explicit(&vm->tlb_gen, 1, memory_order_seq_cst) + 1;
+
+	stat_add(vm, tlb_flush, 1);
+	/* All kicks first, so that the vCPUs leave side by side. */
+	for (struct mmu_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next) {
+		if (!must_wait(vcpu, gen))
+			continue;
+		port_vcpu_kick(vcpu);
+		stat_add(vm, tlb_kick, 1);
+	}
+	for (struct mmu_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next)
+		wait_for(vcpu, gen);
+}

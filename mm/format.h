@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What an entry looks like in each page-table format.
+ *
+ * A format is data: generic code asks for "a leaf of this page, at this level,
+ * with this access" and never names a bit.  The bits that are ours in every
+ * format, because no processor looks at them, are SPTE_* below.
+ */
+#pragma once
+
+#include "mm/mmu.h"
+#include "mm/port.h"
+#include "mm/types.h"
+
+/*
+ * Software bits.  EPT ignores 11 and 62:52 (as long as the controls that give
+ * meaning to 57, 58, 60 and 61 stay off), NPT leaves 11:9 and 58:52 alone.
+ */
+#define SPTE_PRESENT       (1ul << 11) /* a leaf or a table; nothing else has it */
+#define SPTE_REFCOUNTED    (1ul << 52) /* the page is RAM that the backing owns */
+#define SPTE_HOST_WRITABLE (1ul << 53) /* the slot and the backing permit writes */
+#define SPTE_MMU_WRITABLE  (1ul << 54) /* and no tracking of ours forbids them */
+#define SPTE_FROZEN_BIT    (1ul << 55) /* see SPTE_FROZEN in spte.h */
+#define SPTE_AUDIT_MARK    (1ul << 56) /* set and cleared inside mmu_audit() */
+
+#define SPTE_LEAF_SOFTWARE (SPTE_REFCOUNTED | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE)
+#define SPTE_SOFTWARE      (SPTE_PRESENT | SPTE_LEAF_SOFTWARE | SPTE_FROZEN_BIT | SPTE_AUDIT_MARK)
+
+struct mmu_format {
+	const char *name;
+	uint64_t present;   /* any of these set: the processor takes it for present */
+	uint64_t allow_r;   /* set to permit … */
+	uint64_t allow_w;
+	uint64_t allow_x;
+	uint64_t deny_x;    /* set to forbid */
+	uint64_t huge;      /* makes a leaf above 4K; 0 in tables and 4K leaves */
+	uint64_t accessed;  /* set by the processor, where it does so */
+	uint64_t dirty;
+	uint64_t leaf;      /* always in a leaf: memory type, user */
+	uint64_t table;     /* all that is in a table entry besides its address */
+	uint64_t address;   /* the bits of the page's or table's address */
+};
+
+extern const struct mmu_format mmu_format_ept;
+extern const struct mmu_format mmu_format_npt;
+
+const struct mmu_format *format_by_id(enum mmu_format_id id);
+
+/* The entry that points to the table at hpa. */
+static inline spte_t format_make_table(const struct mmu_format *fmt, hpa_t hpa)
+{
+	return (spte_t){ hpa | fmt->table | SPTE_PRESENT };
+}
+
+/* The entry that maps a page; software is any of SPTE_LEAF_SOFTWARE. */
+static inline spte_t format_make_leaf(const struct mmu_format *fmt, pfn_t pfn, unsigned level,
+				      unsigned access, uint64_t software)
+{
+	uint64_t raw = (pfn.n << PAGE_SHIFT) | fmt->leaf | SPTE_PRESENT | software;
+
+	raw |= level > PG_LEVEL_4K ? fmt->huge : 0;
+	raw |= access & ACC_R ? fmt->allow_r : 0;
+	raw |= access & ACC_W ? fmt->allow_w : 0;
+	raw |= access & ACC_X ? fmt->allow_x : fmt->deny_x;
+	return (spte_t){ raw };
+}
+
+/* ACC_* that a leaf permits. */
+static inline unsigned format_access(const struct mmu_format *fmt, spte_t spte)
+{
+	unsigned access = 0;
+
+	access |= (spte.raw & fmt->allow_r) == fmt->allow_r ? ACC_R : 0;
+	access |= (spte.raw & fmt->allow_w) == fmt->allow_w ? ACC_W : 0;
+	if ((spte.raw & fmt->allow_x) == fmt->allow_x && !(spte.raw & fmt->deny_x))
+		access |= ACC_X;
+	return access;
+}
+
+static inline bool format_is_leaf(const struct mmu_format *fmt, spte_t spte, unsigned level)
+{
+	return (spte.raw & SPTE_PRESENT) && (level == PG_LEVEL_4K || (spte.raw & fmt->huge));
+}
+
+static inline bool format_is_table(const struct mmu_format *fmt, spte_t spte, unsigned level)
+{
+	return (spte.raw & SPTE_PRESENT) && level > PG_LEVEL_4K && !(spte.raw & fmt->huge);
+}
+
+static inline hpa_t format_hpa(const struct mmu_format *fmt, spte_t spte)
+{
+	return spte.raw & fmt->address;
+}
+
+static inline pfn_t format_pfn(const struct mmu_format *fmt, spte_t spte)
+{
+	return (pfn_t){ format_hpa(fmt, spte) >> PAGE_SHIFT };
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The hypervisor's own reads and writes of guest memory, through the backing.
+ *
+ * A page is copied from or to under mmu_lock for read: pages leave the backing under
+ * the write lock only, so none is freed under a copy.  What the guest does to the bytes
+ * meanwhile is its business; aligned words are moved in one piece, as a processor
+ * would, so that a page-table entry is never read torn.
+ */
+#include "mm/backing.h"
+#include "mm/cache.h"
+
+enum copy_kind { COPY_READ, COPY_WRITE, COPY_LOAD };
+
+struct guest_copy {
+	struct mmu_vm *vm;
+	enum copy_kind kind;
+	struct mmu_cache cache;
+};
+
+/* The guest's side is shared with running vCPUs: relaxed atomics of at most 8 bytes. */
+static void copy_bytes(void *guest, unsigned char *buf, uint64_t n, bool to_guest)
+{
+	unsigned char *g = guest;
+
+	while (n) {
+		bool word = n >= 8 && !((uintptr_t)g % 8);
+		unsigned step = word ? 8 : 1;
+		uint64_t value;
+
+		if (word && to_guest) {
+			__builtin_memcpy(&value, buf, 8);
+			__atomic_store_n((uint64_t *)(void *)g, value, __ATOMIC_RELAXED);
+		} else if (word) {
+			value = __atomic_load_n((uint64_t *)(void *)g, __ATOMIC_RELAXED);
+			__builtin_memcpy(buf, &value, 8);
+		} else if (to_guest) {
+			__atomic_store_n(g, *buf, __ATOMIC_RELAXED);
+		} else {
+			*buf = __atomic_load_n(g, __ATOMIC_RELAXED);
+		}
+		g += step;
+		buf += step;
+		n -= step;
+	}
+}
+
+/* -ENOENT: no page there yet. */
+static int copy_if_backed(struct guest_copy *c, gpa_t gpa, unsigned char *buf, uint64_t n)
+{
+	struct mmu_vm *vm = c->vm;
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+	struct backing_page page;
+
+	read_lock(&vm->mmu_lock);
+	int err = backing_lookup(vm, gfn, &page);
+
+	if (!err) {
+		hpa_t hpa = (page.pfn.n + (gfn - page.gfn)) << PAGE_SHIFT;
+		unsigned char *va = port_hpa_to_va(hpa | (gpa & ~PAGE_MASK));
+
+		copy_bytes(va, buf, n, c->kind != COPY_READ);
+	}
+	read_unlock(&vm->mmu_lock);
+	return err;
+}
+
+/* Within one page. */
+static int copy_in_page(struct guest_copy *c, gpa_t gpa, unsigned char *buf, uint64_t n)
+{
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+	const struct memslot *slot = memslot_find(c->vm, gfn);
+	struct backing_page page;
+
+	if (!slot || (c->kind == COPY_WRITE && !(memslot_access(slot) & ACC_W)))
+		return -EFAULT;
+	for (;;) {
+		int err = copy_if_backed(c, gpa, buf, n);
+
+		if (err != -ENOENT)
+			return err;
+		(void)cache_topup(&c->cache, BACKING_NODES(c->vm));
+		/* The balloon may take it again before we come back: then once more. */
+		err = backing_touch(c->vm, &c->cache, slot, gfn, &page);
+		if (err && err != -EAGAIN)
+			return err;
+	}
+}
+
+static int guest_copy(struct mmu_vm *vm, gpa_t gpa, void *buf, uint64_t size, enum copy_kind kind)
+{
+	struct guest_copy c = { .vm = vm, .kind = kind };
+	unsigned char *p = buf;
+	int err = gpa + size < gpa ? -EFAULT : 0;
+
+	while (size && !err) {
+		uint64_t room = PAGE_SIZE - (gpa & ~PAGE_MASK);
+		uint64_t n = size < room ? size : room;
+
+		err = copy_in_page(&c, gpa, p, n);
+		gpa += n;
+		p += n;
+		size -= n;
+	}
+	cache_drain(&c.cache);
+	return err;
+}
+
+int mmu_read_guest(struct mmu_vm *vm, gpa_t gpa, void *buf, uint64_t size)
+{
+	return guest_copy(vm, gpa, buf, size, COPY_READ);
+}
+
+/* The buffer is only read then; one type serves both directions. */
+int mmu_write_guest(struct mmu_vm *vm, gpa_t gpa, const void *buf, uint64_t size)
+{
+	return guest_copy(vm, gpa, (void *)(uintptr_t)buf, size, COPY_WRITE);
+}
+
+int mmu_load_guest(struct mmu_vm *vm, gpa_t gpa, const void *buf, uint64_t size)
+{
+	return guest_copy(vm, gpa, (void *)(uintptr_t)buf, size, COPY_LOAD);
+}

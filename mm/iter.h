@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A walk over the entries of a root for a range of gfns, in pre-order:
+ *
+ *   level 4   [ A ]
+ *               \
+ *   level 3     [ B  .  E ]          visits A B C D (B) E (A)
+ *                 \                  the ones in parentheses only with ITER_LEAVE:
+ *   level 2       [ C  D ]           a table's entry again, behind its contents
+ *
+ * The caller holds mmu_lock.  Having dropped it in between, it goes on with
+ * iter_restart() at the entry where it stopped.
+ */
+#pragma once
+
+#include "mm/vm.h"
+
+enum {
+	ITER_LEAVE = 1 << 0, /* visit the entry of a table once more after its contents */
+};
+
+struct tdp_iter {
+	/* the entry visited */
+	bool valid;        /* false: the walk is over */
+	bool leaving;      /* the second visit of ITER_LEAVE */
+	uint8_t level;
+	gfn_t gfn;         /* first gfn that the entry spans */
+	spte_cell_t *cell;
+	spte_t old;        /* what cell held when it was visited */
+
+	/* for a yielding walk: the first gfn not yet done, and where it last yielded */
+	gfn_t next;
+	gfn_t yielded;
+
+	/* of the walk */
+	const struct mmu_root *root;
+	gfn_t end;
+	unsigned flags;
+	spte_cell_t *table[PG_LEVEL_256T + 1]; /* on the path, by level */
+};
+
+/* Visits the entry of the root that spans start; invalid when the range is empty. */
+void iter_begin(struct tdp_iter *it, const struct mmu_root *root, gfn_t start, gfn_t end,
+		unsigned flags);
+/*
+ * To the next entry.  Goes down when it->old is a table: a caller that linked one
+ * puts it there.
+ */
+void iter_next(struct tdp_iter *it);
+/* Look at the same entry again. */
+void iter_reload(struct tdp_iter *it);
+/* From the root down again to where the walk stood; tables may have gone or come. */
+void iter_restart(struct tdp_iter *it);

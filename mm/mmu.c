@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The life of a VM's memory and of mm's part of its vCPUs; see mmu.h. */
+#include "mm/mmu.h"
+
+#include "mm/backing.h"
+#include "mm/cache.h"
+#include "mm/memslot.h"
+#include "mm/root.h"
+
+static void copy_name(char *dst, size_t size, const char *src)
+{
+	size_t i = 0;
+
+	for (; src[i] && i < size - 1; i++)
+		dst[i] = src[i];
+	dst[i] = '\0';
+}
+
+/* Widest guest-physical address: what the tables reach and the processor allows. */
+static unsigned gpa_bits(const struct mmu_config *cfg)
+{
+	unsigned reach = PAGE_SHIFT + 9 * cfg->root_level;
+
+	return reach < cfg->maxphyaddr ? reach : cfg->maxphyaddr;
+}
+
+struct mmu_vm *mmu_vm_create(const struct mmu_config *cfg)
+{
+	MM_BUG_ON(cfg->root_level < PG_LEVEL_512G || cfg->root_level > PG_LEVEL_256T);
+	MM_BUG_ON(cfg->maxphyaddr < 32 || cfg->maxphyaddr > 52);
+	struct mmu_vm *vm = port_obj_alloc(sizeof(*vm));
+
+	if (!vm)
+		return NULL;
+	copy_name(vm->name, sizeof(vm->name), cfg->name);
+	vm->fmt = format_by_id(cfg->format);
+	vm->root_level = cfg->root_level;
+	vm->max_leaf_level = cfg->max_leaf_level;
+	vm->maxphyaddr = cfg->maxphyaddr;
+	vm->hw_ad = cfg->hw_ad;
+	vm->gfn_limit = 1ul << (gpa_bits(cfg) - PAGE_SHIFT);
+	vm->page_cap = cfg->page_cap;
+	rwlock_init(&vm->mmu_lock);
+	/* Ahead of every new vCPU's: its first entry flushes. */
+	atomic_init(&vm->tlb_gen, 1);
+	if (memslot_init(vm))
+		goto no_slots;
+	if (backing_init(vm))
+		goto no_backing;
+	return vm;
+
+no_backing:
+	memslot_destroy(vm);
+no_slots:
+	port_obj_free(vm, sizeof(*vm));
+	return NULL;
+}
+
+void mmu_vm_destroy(struct mmu_vm *vm)
+{
+	MM_BUG_ON(vm->vcpus);
+	root_release(vm);
+	MM_BUG_ON(stat_read(vm, tables));
+	backing_destroy(vm);
+	memslot_destroy(vm);
+	port_obj_free(vm, sizeof(*vm));
+}
+
+int mmu_vcpu_init(struct mmu_vm *vm, struct mmu_vcpu *vcpu, unsigned id)
+{
+	*vcpu = (struct mmu_vcpu){ .vm = vm, .id = id, .root = HPA_INVALID };
+	write_lock(&vm->mmu_lock);
+	vcpu->next = vm->vcpus;
+	vm->vcpus = vcpu;
+	write_unlock(&vm->mmu_lock);
+	return 0;
+}
+
+void mmu_vcpu_destroy(struct mmu_vcpu *vcpu)
+{
+	struct mmu_vm *vm = vcpu->vm;
+	struct mmu_vcpu **link = &vm->vcpus;
+
+	write_lock(&vm->mmu_lock);
+	while (*link != vcpu)
+		link = &(*link)->next;
+	*link = vcpu->next;
+	if (vcpu->root != HPA_INVALID)
+		root_put(vm);
+	write_unlock(&vm->mmu_lock);
+	vcpu->root = HPA_INVALID;
+	cache_drain(&vcpu->cache);
+}

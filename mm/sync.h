@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The locks of the project, for both builds: the thread sanitizer tests the
+ * very code that ships.  No standalone fences: every release below names its
+ * acquire.
+ *
+ * spinlock_t  ticket lock.  Short holds only; never held across port_resched().
+ * rwlock_t    fair reader/writer lock: a waiting writer stops new readers, a
+ *             leaving writer lets the readers that were waiting in first.
+ *
+ * Neither disables interrupts: a lock that an interrupt handler also takes is
+ * taken with interrupts off by everybody (none in mm/).
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* clang's -Wthread-safety; nothing with gcc. */
+#if defined(__clang__)
+#define TS_ATTR(x) __attribute__((x))
+#else
+#define TS_ATTR(x)
+#endif
+#define CAPABILITY(name)      TS_ATTR(capability(name))
+#define ACQUIRES(l)           TS_ATTR(acquire_capability(l))
+#define ACQUIRES_SHARED(l)    TS_ATTR(acquire_shared_capability(l))
+#define RELEASES(l)           TS_ATTR(release_capability(l))
+#define RELEASES_SHARED(l)    TS_ATTR(release_shared_capability(l))
+#define TRY_ACQUIRES(...)     TS_ATTR(try_acquire_capability(__VA_ARGS__))
+#define REQUIRES(l)           TS_ATTR(requires_capability(l))
+#define REQUIRES_SHARED(l)    TS_ATTR(requires_shared_capability(l))
+#define EXCLUDES(l)           TS_ATTR(locks_excluded(l))
+#define ASSERTS_EXCL(l)       TS_ATTR(assert_capability(l))
+#define ASSERTS_SHARED(l)     TS_ATTR(assert_shared_capability(l))
+#define NO_THREAD_SAFETY_ANALYSIS TS_ATTR(no_thread_safety_analysis)
+
+typedef struct CAPABILITY("spinlock") {
+	_Atomic uint32_t next;  /* ticket handed to the next taker */
+	_Atomic uint32_t owner; /* ticket that holds the lock */
+} spinlock_t;
+
+#define SPINLOCK_INIT { 0, 0 }
+
+void spin_init(spinlock_t *l);
+void spin_lock(spinlock_t *l) ACQUIRES(l);
+bool spin_trylock(spinlock_t *l) TRY_ACQUIRES(true, l);
+void spin_unlock(spinlock_t *l) RELEASES(l);
+bool spin_is_held(const spinlock_t *l); /* by anybody: for assertions only */
+
+typedef struct CAPABILITY("rwlock") {
+	_Atomic uint32_t state;   /* see sync.c: the writer's bits, readers that came */
+	_Atomic uint32_t left;    /* readers that went, in the units of state */
+	_Atomic uint32_t tickets; /* order among the writers */
+	_Atomic uint32_t serving;
+} rwlock_t;
+
+void rwlock_init(rwlock_t *l);
+void read_lock(rwlock_t *l) ACQUIRES_SHARED(l);
+void read_unlock(rwlock_t *l) RELEASES_SHARED(l);
+void write_lock(rwlock_t *l) ACQUIRES(l);
+void write_unlock(rwlock_t *l) RELEASES(l);
+/* Somebody waits for the lock that the caller holds: a yielding walk asks this. */
+bool rwlock_needbreak(const rwlock_t *l);
+void assert_held_read(const rwlock_t *l) ASSERTS_SHARED(l);   /* for read or for write */
+void assert_held_write(const rwlock_t *l) ASSERTS_EXCL(l);

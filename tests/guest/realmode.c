@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Real mode: down from long mode, a 16-bit program, and up again. */
+#include "tests/guest/lib/guest.h"
+
+#include "tests/guest/lib/x86.h"
+#include "tests/guest/realmode.h"
+
+#define CYCLES 100
+#define IVT_SIZE 1024
+
+extern const uint8_t real_blob[], real_blob_end[];
+extern char image_start[];
+
+static uint32_t marker = 0xfee1600d;
+
+/* Page 0 is the vector table: through volatile, for C takes address 0 as a mistake. */
+static void copy_low(uint8_t *dst, const volatile uint8_t *src, unsigned n)
+{
+	while (n--)
+		*dst++ = *src++;
+}
+
+static void run(void)
+{
+	static uint8_t ivt[IVT_SIZE];
+	volatile uint8_t *low = (volatile uint8_t *)0;
+
+	__asm__("" : "+r"(low));
+	copy_low(ivt, low, IVT_SIZE);
+	memcpy((void *)(uintptr_t)REAL_BASE, real_blob, real_blob_end - real_blob);
+	real_job = (struct real_job){ .phyllo = phyllo_present(), .big_addr = (uintptr_t)&marker };
+	real_run();
+	for (unsigned i = 0; i < IVT_SIZE; i++)
+		low[i] = ivt[i];
+}
+
+static void test_state(void)
+{
+	run();
+	CHECK_EQ(real_job.cr0 & (CR0_PE | CR0_PG), 0);
+	CHECK_EQ(real_job.msw & CR0_PE, 0);
+	CHECK_EQ(real_job.cs, REAL_BASE >> 4);
+}
+
+static void test_memory(void)
+{
+	run();
+	CHECK_EQ(real_job.low, 0xcafe);
+	CHECK_EQ(real_job.wrap, *(uint32_t *)image_start);
+	CHECK_EQ(real_job.big, marker);
+}
+
+static void test_interrupts(void)
+{
+	run();
+	CHECK_EQ(real_job.int_count, 2);
+	CHECK_EQ(real_job.de_count, 1);
+	CHECK_EQ(real_job.ud_count, 1);
+}
+
+static void test_exits(void)
+{
+	run();
+	CHECK_EQ(real_job.cpuid_eax, cpuid(0, 0).eax);
+	CHECK_EQ(real_job.port, inb(0x80));
+}
+
+/* Real mode has no error codes: an injected #GP must not push one. */
+static void test_injection_and_hypercall(void)
+{
+	if (!ktap_need_phyllo())
+		return;
+	run();
+	CHECK_EQ(real_job.gp_count, 1);
+	CHECK_EQ(real_job.gp_sp_ok, 1);
+	CHECK_EQ(real_job.hypercall, PHYLLO_ABI_VERSION);
+}
+
+static void test_many_times(void)
+{
+	for (unsigned i = 0; i < CYCLES; i++) {
+		marker = i * 0x01010101;
+		run();
+		CHECK_EQ(real_job.big, marker);
+		CHECK_EQ(real_job.int_count, 2);
+		CHECK(rdmsr(MSR_EFER) & EFER_LMA);
+	}
+	if (phyllo_present())
+		CHECK_EQ(audit(), 0);
+}
+
+static const struct ktap_test tests[] = {
+	KTAP(test_state),
+	KTAP(test_memory),
+	KTAP(test_interrupts),
+	KTAP(test_exits),
+	KTAP(test_injection_and_hypercall),
+	KTAP(test_many_times),
+};
+
+int guest_main(void)
+{
+	return KTAP_MAIN(tests);
+}

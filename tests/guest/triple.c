@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Ends by a triple fault, on purpose: the hypervisor must stop this guest with a report.
+ * The instruction and CR3 are printed before, so that the report can be compared.
+ */
+#include "tests/guest/lib/guest.h"
+
+#include "tests/guest/lib/trap.h"
+#include "tests/guest/lib/x86.h"
+
+extern char fatal_instruction[];
+
+int guest_main(void)
+{
+	printf("KTAP version 1\n1..1\n");
+	printf("# triple fault at rip 0x%lx, cr3 0x%lx\n", (uintptr_t)fatal_instruction, read_cr3());
+	trap_load_idt(NULL, 0);
+	__asm__ volatile("fatal_instruction: ud2");
+	printf("not ok 1 the guest outlived a triple fault\n");
+	return 1;
+}

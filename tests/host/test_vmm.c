@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Pure parts of vmm/: guest options, instruction decoder, guest console. */
+#include <stdio.h>
+#include <string.h>
+
+#include "host/log.h"
+#include "tests/host/ktap.h"
+#include "vmm/decode.h"
+#include "vmm/guest_console.h"
+#include "vmm/virt_ops.h"
+#include "vmm/vm_config.h"
+
+#define MIB (1ul << 20)
+
+/* ---- guest options ---------------------------------------------------------- */
+
+static struct vm_config config;
+static char why[256];
+
+static int parse(const char *text)
+{
+	memset(why, 0, sizeof(why));
+	return vm_config_parse(text, 64 * MIB, &config, why, sizeof(why));
+}
+
+static void test_config_defaults(void)
+{
+	CHECK_EQ(parse("/boot/hello.elf"), 0);
+	CHECK_STR(config.name, "hello");
+	CHECK_STR(config.file, "hello.elf");
+	CHECK_STR(config.owner, "");
+	CHECK_STR(config.cmdline, "/boot/hello.elf");
+	CHECK_EQ(config.mem, 64 * MIB);
+	CHECK_EQ(parse(""), 0);
+	CHECK_STR(config.name, "guest");
+	CHECK_EQ(parse(".hidden"), 0);
+	CHECK_STR(config.name, ".hidden");
+}
+
+static void test_config_options(void)
+{
+	CHECK_EQ(parse("  k.bin  mem=128M\tname=first --  a=1  mem=9"), 0);
+	CHECK_STR(config.name, "first");
+	CHECK_EQ(config.mem, 128 * MIB);
+	CHECK_STR(config.cmdline, "k.bin a=1  mem=9");
+	CHECK_EQ(parse("initrd.img for=first"), 0);
+	CHECK_STR(config.owner, "first");
+	CHECK_EQ(parse("k.bin --"), 0);
+	CHECK_STR(config.cmdline, "k.bin");
+}
+
+static void test_config_refuses(void)
+{
+	static const char *const bad[] = {
+		"k mem=", "k mem=0", "k mem=12", "k mem=1M1", "k mem=5000000", "k mem=2T",
+		"k mem=99999999999999999999G", "k name=", "k for=", "k memory=5M", "k x",
+		"k name=0123456789012345678901234567890123456789",
+	};
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		CHECK_EQ(parse(bad[i]), -22);
+		CHECK(!strncmp(why, "k: ", 3));
+	}
+}
+
+static void test_config_long_lines(void)
+{
+	static char text[4096];
+
+	memset(text, 'a', sizeof(text) - 1);
+	CHECK_EQ(parse(text), 0);
+	CHECK_EQ(strlen(config.cmdline), VM_CMDLINE_MAX - 1);
+	memcpy(text, "k -- ", 5);
+	CHECK_EQ(parse(text), 0);
+	CHECK_EQ(strlen(config.cmdline), VM_CMDLINE_MAX - 1);
+}
+
+/* ---- decoder --------------------------------------------------------------------- */
+
+static struct insn decode(unsigned code_size, unsigned n, const uint8_t *bytes)
+{
+	struct insn insn;
+
+	memset(&insn, 0xaa, sizeof(insn));
+	memset(insn.bytes, 0x90, sizeof(insn.bytes));
+	memcpy(insn.bytes, bytes, n);
+	insn.count = (uint8_t)n;
+	if (!decode_insn(&insn, code_size))
+		insn.kind = INSN_UNKNOWN;
+	return insn;
+}
+
+#define DECODE(size, ...) \
+	decode(size, sizeof((const uint8_t[]){ __VA_ARGS__ }), (const uint8_t[]){ __VA_ARGS__ })
+
+static void test_decode_lengths(void)
+{
+	static const struct {
+		uint8_t bytes[4], n;
+		enum insn_kind kind;
+	} plain[] = {
+		{ { 0x0f, 0xa2 }, 2, INSN_CPUID },
+		{ { 0xf4 }, 1, INSN_HLT },
+		{ { 0x0f, 0x30 }, 2, INSN_WRMSR },
+		{ { 0x0f, 0x32 }, 2, INSN_RDMSR },
+		{ { 0x0f, 0x01, 0xd1 }, 3, INSN_XSETBV },
+		{ { 0x0f, 0x01, 0xc1 }, 3, INSN_HYPERCALL },
+		{ { 0x0f, 0x01, 0xd9 }, 3, INSN_HYPERCALL },
+		{ { 0x0f, 0x08 }, 2, INSN_CACHE },
+		{ { 0x0f, 0x09 }, 2, INSN_CACHE },
+		{ { 0x0f, 0x06 }, 2, INSN_CLTS },
+		{ { 0xe4, 0x60 }, 2, INSN_IN },
+		{ { 0xe7, 0x80 }, 2, INSN_OUT },
+		{ { 0xed }, 1, INSN_IN },
+		{ { 0xee }, 1, INSN_OUT },
+		{ { 0x6c }, 1, INSN_INS },
+		{ { 0x6f }, 1, INSN_OUTS },
+	};
+
+	for (unsigned i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+		for (unsigned size = 2; size <= 8; size *= 2) {
+			struct insn insn = decode(size, plain[i].n, plain[i].bytes);
+
+			CHECK_EQ(insn.kind, plain[i].kind);
+			CHECK_EQ(insn.len, plain[i].n);
+			CHECK_EQ(insn.address_size, size);
+			/* Cut short, it is not an instruction. */
+			CHECK_EQ(decode(size, plain[i].n - 1u, plain[i].bytes).kind, INSN_UNKNOWN);
+		}
+	}
+}
+
+static void test_decode_prefixes(void)
+{
+	struct insn insn = DECODE(8, 0x66, 0xf3, 0x48, 0x0f, 0xa2);
+
+	CHECK_EQ(insn.kind, INSN_CPUID);
+	CHECK_EQ(insn.len, 5);
+	/* In 32-bit code 0x48 is DEC EAX. */
+	CHECK_EQ(DECODE(4, 0x48, 0x0f, 0xa2).kind, INSN_UNKNOWN);
+	/* A REX that does not come last is no REX of anything we know. */
+	CHECK_EQ(DECODE(8, 0x48, 0x66, 0x0f, 0xa2).kind, INSN_UNKNOWN);
+	/* Fifteen prefixes leave no room. */
+	CHECK_EQ(DECODE(8, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
+			0x66, 0x66, 0x66).kind, INSN_UNKNOWN);
+}
+
+static void test_decode_control_registers(void)
+{
+	struct insn insn = DECODE(8, 0x0f, 0x22, 0xe3); /* mov cr4, rbx */
+
+	CHECK_EQ(insn.kind, INSN_MOV_TO_CR);
+	CHECK_EQ(insn.cr, 4);
+	CHECK_EQ(insn.gpr, GPR_RBX);
+	insn = DECODE(8, 0x41, 0x0f, 0x22, 0xc4); /* mov cr0, r12 */
+	CHECK_EQ(insn.cr, 0);
+	CHECK_EQ(insn.gpr, 12);
+	CHECK_EQ(insn.len, 4);
+	insn = DECODE(4, 0x0f, 0x01, 0xf1); /* lmsw cx */
+	CHECK_EQ(insn.kind, INSN_LMSW);
+	CHECK_EQ(insn.gpr, GPR_RCX);
+	CHECK_EQ(DECODE(4, 0x0f, 0x01, 0x30).kind, INSN_UNKNOWN); /* lmsw [eax] */
+}
+
+static void test_decode_string_io(void)
+{
+	struct insn insn = DECODE(4, 0xf3, 0x2e, 0x67, 0x6e); /* rep outs dx, cs:[si] */
+
+	CHECK_EQ(insn.kind, INSN_OUTS);
+	CHECK(insn.rep);
+	CHECK_EQ(insn.segment, SEG_CS);
+	CHECK_EQ(insn.address_size, 2);
+	CHECK_EQ(DECODE(2, 0x67, 0x6e).address_size, 4);
+	CHECK_EQ(DECODE(8, 0x67, 0x6e).address_size, 4);
+	CHECK(!DECODE(8, 0x6e).rep);
+	CHECK_EQ(DECODE(8, 0x6e).segment, SEG_DS);
+}
+
+/* ---- console ------------------------------------------------------------------------ */
+
+static char shown[8192];
+static size_t shown_used;
+
+static void capture(const char *s, size_t n)
+{
+	if (shown_used + n < sizeof(shown)) {
+		memcpy(shown + shown_used, s, n);
+		shown_used += n;
+	}
+	shown[shown_used] = '\0';
+}
+
+static struct guest_console console;
+
+static void console_begin(void)
+{
+	static struct log_sink sink = { .write = capture };
+	static bool attached;
+
+	if (!attached) {
+		log_add_sink(&sink);
+		attached = true;
+	}
+	shown_used = 0;
+	shown[0] = '\0';
+	guest_console_init(&console, "g");
+}
+
+static void test_console_lines(void)
+{
+	console_begin();
+	guest_console_write(&console, "one\r\n\ntwo", 9);
+	CHECK_STR(shown, "g| one\ng| \n");
+	guest_console_flush(&console);
+	guest_console_flush(&console);
+	CHECK_STR(shown, "g| one\ng| \ng| two\n");
+	CHECK_EQ(console.bytes, 9);
+}
+
+static void test_console_hostile_bytes(void)
+{
+	console_begin();
+	guest_console_write(&console, "\x1b[2J\xff\0\n", 7);
+	CHECK_STR(shown, "g| \\x1b[2J\\xff\\x00\n");
+}
+
+static void test_console_long_line(void)
+{
+	char expect[GUEST_LINE_MAX + 16];
+
+	console_begin();
+	for (unsigned i = 0; i < GUEST_LINE_MAX + 1; i++)
+		guest_console_putc(&console, 'x');
+	snprintf(expect, sizeof(expect), "g| %.*s\n", GUEST_LINE_MAX, console.line);
+	CHECK_EQ(strlen(shown), strlen(expect));
+	CHECK_EQ(console.used, 1);
+}
+
+static void test_uart_registers(void)
+{
+	console_begin();
+	CHECK_EQ(guest_uart_read(&console, 5) & 0x60, 0x60);
+	guest_uart_write(&console, 7, 0x5a);
+	CHECK_EQ(guest_uart_read(&console, 7), 0x5a);
+	guest_uart_write(&console, 3, 0x83); /* DLAB */
+	guest_uart_write(&console, 0, 12);
+	guest_uart_write(&console, 1, 34);
+	CHECK_EQ(guest_uart_read(&console, 0), 12);
+	CHECK_EQ(guest_uart_read(&console, 1), 34);
+	guest_uart_write(&console, 3, 0x03);
+	CHECK_EQ(guest_uart_read(&console, 1), 0);
+	CHECK_EQ(guest_uart_read(&console, 2), 0x01);
+	guest_uart_write(&console, 2, 0x01);
+	CHECK_EQ(guest_uart_read(&console, 2), 0xc1);
+	guest_uart_write(&console, 5, 0);
+	CHECK_EQ(guest_uart_read(&console, 5), 0x60);
+	guest_uart_write(&console, 0, 'A');
+	guest_uart_write(&console, 0, '\n');
+	CHECK_STR(shown, "g| A\n");
+}
+
+static const struct ktap_test tests[] = {
+	KTAP(test_config_defaults),	  KTAP(test_config_options),
+	KTAP(test_config_refuses),	  KTAP(test_config_long_lines),
+	KTAP(test_decode_lengths),	  KTAP(test_decode_prefixes),
+	KTAP(test_decode_control_registers), KTAP(test_decode_string_io),
+	KTAP(test_console_lines),	  KTAP(test_console_hostile_bytes),
+	KTAP(test_console_long_line),	  KTAP(test_uart_registers),
+};
+
+int main(int argc, char **argv)
+{
+	return KTAP_MAIN(tests, argc, argv);
+}

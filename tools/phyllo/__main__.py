@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Entry: ``python3 -m phyllo COMMAND``; the make targets call it."""
+
+import sys
+from typing import Callable
+
+from .config import UserError
+from .doctor import command_doctor
+from .emulator import Stopped, stop_all, stop_on_signals
+from .run import command_iso, command_run
+from .suite import command_check, command_fuzz, command_list, command_test
+from .suite_hosted import command_selftest
+
+COMMANDS: dict[str, Callable[[], int]] = {
+    "run": command_run,
+    "iso": command_iso,
+    "test": command_test,
+    "check": command_check,
+    "fuzz": command_fuzz,
+    "list": command_list,
+    "doctor": command_doctor,
+    "selftest": command_selftest,
+}
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) != 2 or argv[1] not in COMMANDS:
+        print(f"usage: python3 -m phyllo {'|'.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    stop_on_signals()
+    try:
+        return COMMANDS[argv[1]]()
+    except UserError as err:
+        print(f"phyllo: {err}", file=sys.stderr, flush=True)
+        return 1
+    except (KeyboardInterrupt, Stopped):
+        print("\nphyllo: stopped", file=sys.stderr, flush=True)
+        return 130
+    finally:
+        stop_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

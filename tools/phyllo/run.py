@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`make run`: install what is missing, build, boot, show, judge.  And `make iso`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Mapping, Sequence
+
+from . import build, deps
+from .boot import BootResult, boot
+from .bundle import Module, module_from_file
+from .config import Request, UserError, build_dir, check_platform, parse_request
+from .emulator import Limits, RawTerminal
+from .media import build_iso, grub_config, grub_entry
+from .platforms import BootSpec
+from .probe import Host, choose_platform, probe_host
+
+# Seconds.  Bochs executes some 80 million instructions a second, and a guest may
+# be silent while it works.
+LIMITS = {
+    "kvm": Limits(total=600, silence=120),
+    "qemu-svm": Limits(total=900, silence=240),
+    "bochs-vmx": Limits(total=1200, silence=400),
+}
+
+# A foreign kernel gets room; memory that it does not touch costs nothing.
+FOREIGN_GUEST_OPTIONS = "mem=4G"
+
+
+def say(text: str) -> None:
+    print(f"phyllo: {text}", flush=True)
+
+
+def scenario(req: Request) -> list[Module]:
+    if req.guest:
+        return [module_from_file(req.guest, FOREIGN_GUEST_OPTIONS)]
+    return [build.guest_module(name) for name in build.DEFAULT_GUESTS]
+
+
+def command_line(req: Request, interactive: bool) -> str:
+    """The user's words come last: of two settings of one option the later holds."""
+    words = ["end=prompt" if interactive else "end=off", req.cmdline]
+    return " ".join(word for word in words if word)
+
+
+def show(data: bytes) -> None:
+    sys.stdout.buffer.write(data.replace(b"\0", b""))
+    sys.stdout.buffer.flush()
+
+
+def on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def start(spec: BootSpec, limits: Limits, work: Path) -> BootResult:
+    if not spec.tty:
+        return boot(spec, work, limits, echo=show)
+    keyboard = sys.stdin.fileno()
+    with RawTerminal(keyboard):
+        return boot(spec, work, limits, echo=show, keyboard=keyboard)
+
+
+def summary(result: BootResult) -> int:
+    """The closing lines, in wall-clock time; the exit code."""
+    seconds = result.ending.seconds
+    if result.console.partial or (result.console.lines and result.console.lines[-1]):
+        print()
+    times = [f"{name} {took:.2f} s" for name, took in result.console.stage_times(seconds) if took >= 0.005]
+    say(f"stages: {', '.join(times)}")
+    problem = result.problem()
+    if not problem:
+        say(f"ok, in {seconds:.1f} s on {result.spec.platform} ({result.spec.boot})")
+        return 0
+    if result.console.ended is None and result.ending.stderr.strip():
+        print(result.ending.stderr.strip(), flush=True)
+    if result.ending.tripped:
+        print("the last lines of its output were:")
+        print("\n".join(f"  | {line}" for line in result.console.tail(25)))
+    say(f"FAILED after {seconds:.1f} s: {problem}")
+    return 1
+
+
+def check_kvm(platform: str, host: Host) -> None:
+    if platform == "kvm" and not host.kvm:
+        raise UserError(f"PLATFORM=kvm cannot work here: {host.reason}; allowed is: qemu-svm, bochs-vmx")
+
+
+def command_run(env: Mapping[str, str] = os.environ) -> int:
+    req = parse_request(env)
+    host = probe_host()
+    platform, why = choose_platform(req.platform, host)
+    boot_path, mem = check_platform(req, platform)
+    check_kvm(platform, host)
+    say(f"platform {platform} ({why}), boot path {boot_path}, {req.smp} CPUs, {mem}M")
+    deps.install(["python", "build", *deps.needs_of_boot(platform, boot_path)])
+    build.make(*build.targets_of_boot(boot_path))
+    interactive = on_terminal()
+    spec = BootSpec(
+        platform, boot_path, build.elf_path(), scenario(req), command_line(req, interactive),
+        smp=req.smp, mem=mem, efi_loader=build.efi_loader_path(), tty=interactive,
+    )  # fmt: skip
+    limits = Limits(req.timeout, req.timeout) if req.timeout else LIMITS[platform]
+    if interactive:
+        say("Ctrl-C ends it")
+    return summary(start(spec, limits, build_dir() / "run"))
+
+
+# ---- the ISO --------------------------------------------------------------------------
+
+
+def iso_entries(modules: Sequence[Module]) -> str:
+    return (
+        grub_entry("Phyllo: run the demonstration guests, then power off", modules, "end=off")
+        + grub_entry("Phyllo: run the demonstration guests, then stay at the prompt", modules, "end=prompt")
+        + grub_entry("Phyllo: only the prompt", [], "end=prompt")
+    )
+
+
+def command_iso() -> int:
+    deps.install(["python", "build", "iso"])
+    build.make("all")
+    modules = [build.guest_module(name) for name in build.DEFAULT_GUESTS]
+    out = build_dir() / "phyllo.iso"
+    build_iso(out, build.elf_path(), modules, grub_config(iso_entries(modules), timeout=5))
+    say(f"{out} is {out.stat().st_size >> 20} MiB, for BIOS and UEFI, CD and USB stick")
+    return 0

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests that boot: the test kernels on both vendors, every boot path, several CPUs."""
+
+from pathlib import Path
+from typing import Sequence
+
+from . import build
+from .bundle import Module
+from .config import build_dir
+from .expect import Expect, boot_and_judge, make_spec
+from .ktap import Case
+from .media import build_iso, grub_config
+from .run import iso_entries
+from .testing import Test
+
+VENDORS = ("qemu-svm", "bochs-vmx")
+
+# Several kernels share a boot, which costs seconds; a kernel that takes the
+# hypervisor down takes only its own pack with it.
+PACKS = {
+    "memory": ("hello", "memory", "balloon", "unmap", "hypercall"),
+    "cpu": ("cpuid", "exceptions", "reinject", "singlestep", "fpu", "msr"),
+    "modes": ("paging", "realmode", "boot32", "mb2", "console"),
+}
+
+# hello prints the command line it was given.
+GUEST_WORDS = "one two=2"
+
+
+def kernels(names: Sequence[str], options: str = "") -> list[Module]:
+    return [build.guest_module(name, options) for name in names]
+
+
+def pack_test(platform: str, pack: str, names: Sequence[str]) -> Test:
+    def run(work: Path) -> list[Case]:
+        return boot_and_judge(make_spec(platform, kernels(names)), Expect(ktap=names), work)
+
+    return Test(f"{platform}/{pack}", run)
+
+
+def smp_test(platform: str, smp: int) -> Test:
+    """All CPUs come up, and guests run all the same."""
+
+    def run(work: Path) -> list[Case]:
+        says = [(f"{smp} processors are up", rf"\] {smp} processors$")]
+        expect = Expect(ktap=("hello", "memory"), says=says)
+        return boot_and_judge(make_spec(platform, kernels(("hello", "memory")), smp=smp), expect, work)
+
+    return Test(f"{platform}/smp-{smp}", run)
+
+
+def smp_limit_test() -> Test:
+    """smp= keeps CPUs of the machine down."""
+
+    def run(work: Path) -> list[Case]:
+        expect = Expect(ktap=("hello",), says=[("one processor is up", r"\] 1 processors?$")])
+        return boot_and_judge(make_spec("qemu-svm", kernels(("hello",)), smp=4, cmdline="smp=1"), expect, work)
+
+    return Test("qemu-svm/smp-option", run)
+
+
+def boot_path_test(path: str) -> Test:
+    """The same guests by every way of booting, with options and a guest command line that arrive whole."""
+
+    def run(work: Path) -> list[Case]:
+        modules = [
+            build.guest_module("hello", f"name=greeter mem=32M -- {GUEST_WORDS}"),
+            build.guest_module("memory"),
+        ]
+        says = [
+            ("names its boot path", rf"booted by {path} "),
+            ("reads its command line", r"\] command line: .*log=debug"),
+            ("guest gets its command line", rf'^greeter\| # command line: ".*{GUEST_WORDS}"'),
+            ("finds several processors", r"\] 2 processors$"),
+        ]
+        spec = make_spec("qemu-svm", modules, boot=path, cmdline="log=debug")
+        return boot_and_judge(spec, Expect(ktap=("greeter", "memory"), says=says), work)
+
+    return Test(f"boot/{path}", run)
+
+
+def iso_test(path: str) -> Test:
+    """The ISO that `make iso` makes boots on BIOS and UEFI, by itself."""
+
+    def run(work: Path) -> list[Case]:
+        work.mkdir(parents=True, exist_ok=True)
+        modules = kernels(build.DEFAULT_GUESTS)
+        iso = build_dir() / "tests" / f"iso-{path}.iso"
+        build_iso(iso, build.elf_path(), modules, grub_config(iso_entries(modules), timeout=0))
+        try:
+            return boot_and_judge(
+                make_spec("qemu-svm", boot=path, iso=iso, mem=1024), Expect(ktap=build.DEFAULT_GUESTS), work
+            )
+        finally:
+            iso.unlink()
+
+    return Test(f"iso/{path}", run)
+
+
+def small_pages_test(platform: str) -> Test:
+    """max_page=4k: no larger page maps the guest."""
+
+    def run(work: Path) -> list[Case]:
+        expect = Expect(ktap=("memory",), never=[("maps no larger page", r"\bpages_(2m|1g) +[1-9]")])
+        return boot_and_judge(make_spec(platform, kernels(("memory",)), cmdline="max_page=4k"), expect, work)
+
+    return Test(f"{platform}/max-page-4k", run)
+
+
+def booted_tests() -> list[Test]:
+    tests = [pack_test(vendor, pack, names) for vendor in reversed(VENDORS) for pack, names in PACKS.items()]
+    tests += [boot_path_test(path) for path in ("efi", "grub-uefi", "grub-bios", "pvh")]
+    tests += [iso_test("grub-bios"), iso_test("grub-uefi")]
+    tests += [smp_test("qemu-svm", smp) for smp in (1, 4)]
+    tests += [smp_test("bochs-vmx", 2), smp_limit_test()]
+    tests += [small_pages_test(vendor) for vendor in VENDORS]
+    return tests

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests that run on the host: unit tests under the sanitizers, fuzzers, and the runner's own."""
+
+import os
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+from .config import ROOT, build_dir
+from .emulator import Stopped, reap, spawn, stopping
+from .ktap import Case, parse
+from .testing import Test
+
+TEST_LIMIT = 300  # seconds for one hosted test program
+FUZZ_SECONDS = 20  # each, within `make test`
+FUZZ_SEED = 20200101
+
+# A leak is a bug too, and a report must end the program.
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:abort_on_error=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+}
+
+
+def run_program(argv: list[str], work: Path, limit: float) -> tuple[int | None, list[str]]:
+    """Exit code (None: did not end in time) and output lines.  Ends with the group killed."""
+    work.mkdir(parents=True, exist_ok=True)
+    log = work / "output.log"
+    with open(log, "wb") as out:
+        proc = spawn(
+            argv, cwd=work, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            env={**os.environ, **SANITIZERS},
+        )  # fmt: skip
+        try:
+            code: int | None = proc.wait(limit)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            reap(proc)
+    if stopping.is_set():
+        raise Stopped
+    return code, log.read_text("utf-8", "replace").splitlines()
+
+
+def ending_case(code: int | None, lines: list[str], limit: float, cases_failed: bool) -> list[Case]:
+    """A program must also end well: no sanitizer report, no crash, in time."""
+    if code == 0 or (code == 1 and cases_failed and not any("Sanitizer" in line for line in lines)):
+        return []
+    what = f"did not end within {limit:.0f} s" if code is None else f"ended with exit code {code}"
+    return [Case("exit", "failed", [what, *lines[-40:]])]
+
+
+def hosted_test(source: Path) -> Test:
+    name = source.stem.removeprefix("test_")
+
+    def run(work: Path) -> list[Case]:
+        program = build_dir() / "hosted" / source.stem
+        if not program.is_file():
+            return [Case("build", "failed", [f"{program} was not built"])]
+        code, lines = run_program([str(program)], work, TEST_LIMIT)
+        cases = parse(lines)
+        failed = any(case.status == "failed" for case in cases)
+        return cases + ending_case(code, lines, TEST_LIMIT, failed)
+
+    return Test(f"hosted/{name}", run)
+
+
+def hosted_tests() -> list[Test]:
+    """One per tests/host/test_*.c: the sources are the list, so an unbuilt one fails."""
+    sources = sorted((ROOT / "tests/host").glob("test_*.c"))
+    if not sources:
+        return [Test("hosted/none", lambda work: [Case("sources", "failed", ["tests/host/ holds no test_*.c"])])]
+    return [hosted_test(source) for source in sources]
+
+
+# ---- fuzzers --------------------------------------------------------------------------
+
+
+def fuzz_test(source: Path, seconds: int) -> Test:
+    name = source.stem.removeprefix("fuzz_")
+
+    def run(work: Path) -> list[Case]:
+        program = build_dir() / "fuzz" / source.stem
+        if not program.is_file():
+            return [Case("build", "failed", [f"{program} was not built"])]
+        corpus = build_dir() / "fuzz-corpus" / name
+        corpus.mkdir(parents=True, exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
+        seeds = [path for path in (ROOT / "tests/fuzz/corpus" / name,) if path.is_dir()]
+        argv = [
+            str(program), f"-max_total_time={seconds}", f"-seed={FUZZ_SEED}", "-timeout=10", "-rss_limit_mb=2048",
+            "-print_final_stats=1", f"-artifact_prefix={work}/", str(corpus), *map(str, seeds),
+        ]  # fmt: skip
+        limit = seconds + 120
+        code, lines = run_program(argv, work, limit)
+        units = re.search(r"stat::number_of_executed_units:\s*(\d+)", "\n".join(lines))
+        if code == 0 and units and int(units[1]) > 0:
+            return [Case(f"no finding in {seconds} s", "passed", [f"{units[1]} inputs"])]
+        what = f"did not end within {limit} s" if code is None else f"ended with exit code {code}"
+        return [Case("no finding", "failed", [f"{what}; inputs are in {work}", *lines[-60:]])]
+
+    return Test(f"fuzz/{name}", run)
+
+
+def fuzz_tests(seconds: int = FUZZ_SECONDS) -> list[Test]:
+    sources = sorted((ROOT / "tests/fuzz").glob("fuzz_*.c"))
+    if not sources:
+        return [Test("fuzz/none", lambda work: [Case("sources", "failed", ["tests/fuzz/ holds no fuzz_*.c"])])]
+    return [fuzz_test(source, seconds) for source in sources]
+
+
+# ---- the runner itself -----------------------------------------------------------------
+
+
+class Collector(unittest.TestResult):
+    """unittest results as cases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cases: list[Case] = []
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        self.cases.append(Case(test.id().split(".", 1)[-1], "passed"))
+
+    def failure(self, test: unittest.TestCase, err: tuple) -> None:
+        lines = self._exc_info_to_string(err, test).splitlines()  # type: ignore[attr-defined]
+        self.cases.append(Case(test.id().split(".", 1)[-1], "failed", [lines[-1], *lines]))
+
+    def addError(self, test: unittest.TestCase, err: tuple) -> None:
+        self.failure(test, err)
+
+    def addFailure(self, test: unittest.TestCase, err: tuple) -> None:
+        self.failure(test, err)
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        self.cases.append(Case(test.id().split(".", 1)[-1], "skipped", [reason]))
+
+
+def run_selftest(work: Path) -> list[Case]:
+    """In a process of its own: some of these tests send signals."""
+    argv = [sys.executable, "-B", "-m", "phyllo", "selftest"]
+    code, lines = run_program(["env", f"PYTHONPATH={ROOT / 'tools'}", *argv], work, TEST_LIMIT)
+    cases = parse(lines)
+    return cases + ending_case(code, lines, TEST_LIMIT, any(case.status == "failed" for case in cases))
+
+
+def runner_tests() -> list[Test]:
+    return [Test("runner", run_selftest)]
+
+
+def command_selftest() -> int:
+    """Print the runner's own tests as KTAP."""
+    top = str(ROOT / "tools/selftest")
+    result = Collector()
+    unittest.defaultTestLoader.discover(top, top_level_dir=top).run(result)
+    print(f"KTAP version 1\n1..{len(result.cases)}")
+    for number, case in enumerate(result.cases, start=1):
+        for line in case.detail if case.status == "failed" else []:
+            print(f"# {line}")
+        skip = f" # SKIP {case.reason}" if case.status == "skipped" else ""
+        print(f"{'not ok' if case.status == 'failed' else 'ok'} {number} {case.name}{skip}", flush=True)
+    return 1 if any(case.status == "failed" for case in result.cases) else 0

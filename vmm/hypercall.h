@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Features that CPUID and the hypercall of that name report. */
+#pragma once
+
+#include "phyllo/hypercall.h"
+
+#define HYPERCALL_FEATURES                                                            \
+	(PHYLLO_FEATURE_CONSOLE | PHYLLO_FEATURE_BALLOON | PHYLLO_FEATURE_UNMAP |    \
+	 PHYLLO_FEATURE_STATS | PHYLLO_FEATURE_AUDIT)

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Port I/O: console (0x3f8, 0xe9), the ways to say "done" (0xf4, 0x8900), and
+ * INS/OUTS on top of them.
+ */
+#include "vmm/io.h"
+
+#include "arch/x86/cpu.h"
+#include "lib/string.h"
+#include "lib/util.h"
+#include "vmm/exit.h"
+#include "vmm/inject.h"
+#include "vmm/insn.h"
+#include "vmm/virt.h"
+#include "vmm/vm.h"
+
+#define PORT_SYSTEM_CONTROL_A 0x92
+#define PORT_DEBUGCON 0xe9
+#define PORT_DEBUG_EXIT 0xf4
+#define PORT_SHUTDOWN 0x8900
+
+/* "Shutdown", byte by byte: Bochs's way to end. */
+static void shutdown_char(struct vm *vm, char c)
+{
+	static const char word[] = "Shutdown";
+
+	if (c == word[vm->shutdown_match])
+		vm->shutdown_match++;
+	else
+		vm->shutdown_match = c == word[0];
+	if (!word[vm->shutdown_match])
+		vm_exit_with(vm, 0);
+}
+
+static bool is_uart(uint16_t port)
+{
+	return port >= UART_PORT_FIRST && port <= UART_PORT_LAST;
+}
+
+uint32_t io_read(struct vm *vm, uint16_t port, unsigned size)
+{
+	if (is_uart(port) && size == 1)
+		return guest_uart_read(&vm->console, port - UART_PORT_FIRST);
+	if (port == PORT_DEBUGCON && size == 1)
+		return PORT_DEBUGCON; /* so that a guest can tell that somebody listens */
+	if (port == PORT_SYSTEM_CONTROL_A && size == 1)
+		return 2; /* A20 is on, always */
+	return size == 4 ? ~0u : (1u << 8 * size) - 1;
+}
+
+void io_write(struct vm *vm, uint16_t port, unsigned size, uint32_t value)
+{
+	if (is_uart(port) && size == 1)
+		guest_uart_write(&vm->console, port - UART_PORT_FIRST, (uint8_t)value);
+	else if (port == PORT_DEBUGCON)
+		guest_console_putc(&vm->console, (char)value);
+	else if (port == PORT_DEBUG_EXIT)
+		vm_exit_with(vm, value);
+	else if (port == PORT_SHUTDOWN && size == 1)
+		shutdown_char(vm, (char)value);
+}
+
+/* A register of which an instruction uses the low n bytes (8-byte use writes it whole). */
+static uint64_t width_mask(unsigned bytes)
+{
+	return bytes == 8 ? ~0ul : (1ul << 8 * bytes) - 1;
+}
+
+/* Add to the low part of a register; a 32-bit result clears the upper half, as in the manual. */
+static void gpr_add(uint64_t *gpr, unsigned bytes, int64_t delta)
+{
+	uint64_t mask = width_mask(bytes);
+	uint64_t low = (*gpr + (uint64_t)delta) & mask;
+
+	*gpr = bytes == 2 ? (*gpr & ~mask) | low : low;
+}
+
+static gva_t string_address(struct vcpu *vcpu, const struct insn *insn, bool in)
+{
+	uint64_t offset = vcpu->regs.gpr[in ? GPR_RDI : GPR_RSI] & width_mask(insn->address_size);
+	unsigned seg = in ? SEG_ES : insn->segment;
+	bool long_mode = insn_code_size(vcpu) == 8;
+	struct vm_segment s;
+
+	if (long_mode && seg != SEG_FS && seg != SEG_GS)
+		return offset;
+	virt->get_segment(vcpu, seg, &s);
+	return long_mode ? s.base + offset : (uint32_t)(s.base + offset);
+}
+
+/* One element; false when the guest took a fault or the VM stopped. */
+static bool string_element(struct vcpu *vcpu, const struct insn *insn, const struct exit_io *io)
+{
+	gva_t gva = string_address(vcpu, insn, io->in);
+	struct insn_fault f;
+	uint32_t data = 0;
+	int err;
+
+	if (io->in) {
+		data = io_read(vcpu->vm, io->port, io->size);
+		err = insn_write(vcpu, gva, &data, io->size, &f);
+	} else {
+		err = insn_read(vcpu, gva, &data, io->size, &f);
+		if (!err)
+			io_write(vcpu->vm, io->port, io->size, data);
+	}
+	if (err == -EFAULT)
+		inject_page_fault(vcpu, f.gva, f.error);
+	else if (err)
+		vm_stop_report(vcpu, "string I/O on gva 0x%lx, where there is no memory", gva);
+	return !err;
+}
+
+/*
+ * INS/OUTS.  A repeated one does a bounded number of elements an exit, so that
+ * interrupts and limits get their turn; RIP stays until the count is used up.
+ */
+#define STRING_BATCH 256
+
+static void exit_string_io(struct vcpu *vcpu)
+{
+	const struct exit_io *io = &vcpu->exit.io;
+	uint64_t *gpr = vcpu->regs.gpr;
+	struct insn insn;
+
+	if (insn_fetch(vcpu, &insn)) {
+		vm_stop_report(vcpu, "cannot decode a string I/O instruction");
+		return;
+	}
+	int64_t step = vcpu->regs.rflags & (1u << 10) ? -(int64_t)io->size : io->size;
+	for (unsigned n = 0; n < STRING_BATCH; n++) {
+		if (insn.rep && !(gpr[GPR_RCX] & width_mask(insn.address_size)))
+			break;
+		if (!string_element(vcpu, &insn, io))
+			return;
+		gpr_add(&gpr[io->in ? GPR_RDI : GPR_RSI], insn.address_size, step);
+		if (!insn.rep)
+			break;
+		gpr_add(&gpr[GPR_RCX], insn.address_size, -1);
+	}
+	if (!insn.rep || !(gpr[GPR_RCX] & width_mask(insn.address_size)))
+		vcpu_skip(vcpu, insn.len);
+}
+
+void exit_io(struct vcpu *vcpu)
+{
+	const struct exit_io *io = &vcpu->exit.io;
+	uint64_t *rax = &vcpu->regs.gpr[GPR_RAX];
+
+	if (io->string) {
+		exit_string_io(vcpu);
+		return;
+	}
+	if (!io->in) {
+		io_write(vcpu->vm, io->port, io->size, (uint32_t)(*rax & width_mask(io->size)));
+	} else {
+		uint64_t value = io_read(vcpu->vm, io->port, io->size);
+
+		*rax = io->size == 4 ? value : (*rax & ~width_mask(io->size)) | value;
+	}
+	insn_skip(vcpu);
+}
