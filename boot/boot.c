@@ -51,7 +51,8 @@ static int multiboot2_read(uint32_t info_pa, const char **why)
 	int err;
 
 	if (!info)
-		return boot_refuse(why, "multiboot2: the boot information does not lie below 4 GiB");
+		return boot_refuse(why,
+				"multiboot2: the boot information does not lie below 4 GiB");
 	err = boot_parse_multiboot2(info, boot_get32(head), &boot_info, why);
 	if (!err && boot_info.acpi_rsdp_size)
 		boot_info.acpi_rsdp = image_virt_to_phys(boot_info.acpi_rsdp_copy);
@@ -76,8 +77,9 @@ static int loader_read(uint32_t magic, uint32_t info_pa, const char **why)
 	case BOOT_HANDOFF_MAGIC:
 		return handoff_read(info_pa, why);
 	}
-	return boot_refuse(why, "started by something that is neither multiboot2 nor PVH nor our EFI loader (eax = 0x%x)",
-			   magic);
+	return boot_refuse(why,
+			"not started by multiboot2, PVH or our EFI loader (eax = 0x%x)",
+			magic);
 }
 
 _Noreturn void boot_main(uint32_t magic, uint32_t info_pa)

@@ -117,8 +117,12 @@ static int module_from_bundle(void *ctx, const char *file, size_t file_len, stru
 {
 	const struct unbundle *u = ctx;
 	struct member found;
+	int err = member_find(u->archive, file, file_len, &found);
 
-	if (member_find(u->archive, file, file_len, &found))
+	if (err == -EIO)
+		return boot_refuse(u->why, "the bundle is truncated or broken before '%.*s'",
+				(int)file_len, file);
+	if (err)
 		return boot_refuse(u->why, "phyllo.cfg names '%.*s', which is not in the bundle",
 				   (int)file_len, file);
 	m->base = u->archive->base + found.offset;
@@ -143,13 +147,15 @@ int boot_unbundle(const struct boot_phys *phys, struct boot_info *bi, const char
 		return 0;
 	a.data = phys->map(phys->ctx, a.base, a.size);
 	if (!a.data)
-		return boot_refuse(why, "the bundle (0x%lx bytes at 0x%lx) does not lie in the first 4 GiB",
-				   a.size, a.base);
+		return boot_refuse(why,
+				"the bundle (0x%lx bytes at 0x%lx) does not lie in the first 4 GiB",
+				a.size, a.base);
 	err = member_find(&a, "phyllo.cfg", 10, &config);
 	if (err == -ENOENT)
 		return 0; /* somebody's initramfs */
 	if (err)
-		return boot_refuse(why, "the bundle is truncated or broken: no phyllo.cfg before that point");
+		return boot_refuse(why,
+				"the bundle is truncated or broken before its phyllo.cfg");
 	bi->module_count = 0;
 	return boot_parse_config((const char *)a.data + config.offset, config.size, bi,
 				 module_from_bundle, &u, why);

@@ -73,8 +73,9 @@ static int cmdline_append(struct config *cfg, struct span words)
 	size_t used = strlen(dst), blank = used > 0;
 
 	if (used + blank + words.len + 1 > sizeof(cfg->bi->cmdline))
-		return boot_refuse(cfg->why, "phyllo.cfg, line %u: the command line grows over %zu bytes",
-				   cfg->line, sizeof(cfg->bi->cmdline) - 1);
+		return boot_refuse(cfg->why,
+				"phyllo.cfg, line %u: the command line grows over %zu bytes",
+				cfg->line, sizeof(cfg->bi->cmdline) - 1);
 	if (blank)
 		dst[used++] = ' ';
 	memcpy(dst + used, words.s, words.len);
@@ -89,11 +90,13 @@ static int module_add(struct config *cfg, struct span words)
 	int err;
 
 	if (!file.len)
-		return boot_refuse(cfg->why, "phyllo.cfg, line %u: 'module' needs the name of a file",
-				   cfg->line);
+		return boot_refuse(cfg->why,
+				"phyllo.cfg, line %u: 'module' needs the name of a file",
+				cfg->line);
 	if (words.len > sizeof(m->cmdline) - 1)
-		return boot_refuse(cfg->why, "phyllo.cfg, line %u: a module line has at most %zu bytes",
-				   cfg->line, sizeof(m->cmdline) - 1);
+		return boot_refuse(cfg->why,
+				"phyllo.cfg, line %u: a module line has at most %zu bytes",
+				cfg->line, sizeof(m->cmdline) - 1);
 	if (cfg->bi->module_count == BOOT_MODULES_MAX)
 		return boot_refuse(cfg->why, "phyllo.cfg, line %u: there are more than %d modules",
 				   cfg->line, BOOT_MODULES_MAX);
@@ -114,18 +117,21 @@ static int line_parse(struct config *cfg, struct span line)
 	if (!t.len)
 		return 0;
 	if (memchr(t.s, '\0', t.len))
-		return boot_refuse(cfg->why, "phyllo.cfg, line %u: holds a NUL byte, so this is not a text file",
-				   cfg->line);
+		return boot_refuse(cfg->why,
+				"phyllo.cfg, line %u: holds a NUL byte, so this is not a text file",
+				cfg->line);
 	if (span_is(word, "cmdline"))
 		return cmdline_append(cfg, rest);
 	if (span_is(word, "module"))
 		return module_add(cfg, rest);
-	return boot_refuse(cfg->why, "phyllo.cfg, line %u: '%.*s' is neither 'cmdline' nor 'module'",
-			   cfg->line, word.len < 32 ? (int)word.len : 32, word.s);
+	return boot_refuse(cfg->why,
+			"phyllo.cfg, line %u: '%.*s' is neither 'cmdline' nor 'module'",
+			cfg->line, word.len < 32 ? (int)word.len : 32, word.s);
 }
 
 int boot_parse_config(const char *text, size_t size, struct boot_info *bi,
-		      int (*module)(void *ctx, const char *file, size_t file_len, struct boot_module *m),
+		      int (*module)(void *ctx, const char *file, size_t file_len,
+				    struct boot_module *m),
 		      void *ctx, const char **why)
 {
 	struct config cfg = { .bi = bi, .module = module, .ctx = ctx, .why = why };

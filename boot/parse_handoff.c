@@ -52,7 +52,8 @@ int boot_parse_handoff(const void *handoff, size_t size, struct boot_info *bi, c
 		return boot_refuse(why, "EFI: the loader's handoff is not one");
 	if (boot_get32(p + offsetof(struct boot_handoff, version)) != BOOT_HANDOFF_VERSION ||
 	    boot_get32(p + offsetof(struct boot_handoff, size)) != sizeof(struct boot_handoff))
-		return boot_refuse(why, "EFI: BOOTX64.EFI and phyllo.elf are of different versions");
+		return boot_refuse(why,
+				"EFI: BOOTX64.EFI and phyllo.elf are of different versions");
 
 	memcpy(bi, info, sizeof(*bi));
 	bi->path = BOOT_PATH_EFI;
@@ -69,7 +70,8 @@ int boot_parse_handoff(const void *handoff, size_t size, struct boot_info *bi, c
 
 		text_terminate(bi, m->cmdline, sizeof(m->cmdline));
 		if (m->base >= BOOT_PHYS_END || m->size > BOOT_PHYS_END - m->base)
-			return boot_refuse(why, "EFI: module %u lies outside physical memory", i + 1);
+			return boot_refuse(why,
+					"EFI: module %u lies outside physical memory", i + 1);
 	}
 	if (!mmap_rebuild(bi, info + offsetof(struct boot_info, mmap), bi->mmap_count))
 		return boot_refuse(why, "EFI: the memory map shows no RAM");

@@ -44,8 +44,9 @@ static int tag_module(struct mb2 *mb, const uint8_t *tag, size_t size)
 	struct boot_module *m;
 
 	if (end < start)
-		return boot_refuse(mb->why, "multiboot2: module %u ends (0x%x) before it begins (0x%x)",
-				   mb->bi->module_count + 1, end, start);
+		return boot_refuse(mb->why,
+				"multiboot2: module %u ends (0x%x) before it begins (0x%x)",
+				mb->bi->module_count + 1, end, start);
 	m = boot_new_module(mb->bi);
 	if (!m)
 		return 0;
@@ -61,8 +62,9 @@ static int tag_mmap(struct mb2 *mb, const uint8_t *tag, size_t size)
 {
 	mb->mmap = (struct blob){ tag + 16, size - 16, boot_get32(tag + 8) };
 	if (mb->mmap.entry_size < 24)
-		return boot_refuse(mb->why, "multiboot2: entries of the memory map have %u bytes, not 24 or more",
-				   boot_get32(tag + 8));
+		return boot_refuse(mb->why,
+				"multiboot2: entries of the memory map have %u bytes, not 24",
+				boot_get32(tag + 8));
 	return 0;
 }
 
@@ -71,8 +73,9 @@ static int tag_efi_mmap(struct mb2 *mb, const uint8_t *tag, size_t size)
 	mb->bi->path = BOOT_PATH_GRUB_UEFI;
 	mb->efi_mmap = (struct blob){ tag + 16, size - 16, boot_get32(tag + 8) };
 	if (mb->efi_mmap.entry_size < 40)
-		return boot_refuse(mb->why, "multiboot2: EFI memory descriptors have %u bytes, not 40 or more",
-				   boot_get32(tag + 8));
+		return boot_refuse(mb->why,
+				"multiboot2: EFI memory descriptors have %u bytes, not 40",
+				boot_get32(tag + 8));
 	return 0;
 }
 
@@ -159,8 +162,9 @@ static int tag_handle(struct mb2 *mb, const uint8_t *tag, uint32_t size)
 		if (handlers[i].type != type)
 			continue;
 		if (size < handlers[i].min_size)
-			return boot_refuse(mb->why, "multiboot2: a tag of type %u has %u bytes, not %u or more",
-					   type, size, handlers[i].min_size);
+			return boot_refuse(mb->why,
+					"multiboot2: a tag of type %u has %u bytes, not %u or more",
+					type, size, handlers[i].min_size);
 		return handlers[i].handle(mb, tag, size);
 	}
 	return 0;
@@ -184,7 +188,8 @@ static int mmap_convert(struct mb2 *mb)
 		boot_mmap_add_efi(mb->bi, mb->efi_mmap.data, mb->efi_mmap.size,
 				  mb->efi_mmap.entry_size);
 	if (!boot_mmap_finish(mb->bi))
-		return boot_refuse(mb->why, "multiboot2: the boot loader's memory map shows no RAM");
+		return boot_refuse(mb->why,
+				"multiboot2: the boot loader's memory map shows no RAM");
 	return 0;
 }
 
@@ -198,8 +203,9 @@ int boot_parse_multiboot2(const void *info, size_t size, struct boot_info *bi, c
 	bi->path = BOOT_PATH_GRUB_BIOS;
 	total = size >= 8 ? boot_get32(base) : 0;
 	if (total < 16 || total > size)
-		return boot_refuse(why, "multiboot2: information of %zu bytes claims to have %zu", size,
-				   total);
+		return boot_refuse(why,
+				"multiboot2: information of %zu bytes claims to have %zu",
+				size, total);
 	for (;;) {
 		uint32_t type, tag_size;
 		int err;
@@ -211,8 +217,9 @@ int boot_parse_multiboot2(const void *info, size_t size, struct boot_info *bi, c
 		if (type == 0)
 			return mmap_convert(&mb);
 		if (tag_size < 8 || tag_size > total - at)
-			return boot_refuse(why, "multiboot2: the tag of type %u at offset %zu has an impossible size, %u",
-					   type, at, tag_size);
+			return boot_refuse(why,
+					"multiboot2: tag of type %u at %zu: impossible size, %u",
+					type, at, tag_size);
 		err = tag_handle(&mb, base + at, tag_size);
 		if (err)
 			return err;

@@ -61,16 +61,21 @@ static int modules_read(const struct boot_phys *phys, const uint8_t *info, struc
 			return 0;
 		}
 		if (!e)
-			return boot_refuse(why, "PVH: entry %u of the module list is not in memory", i + 1);
+			return boot_refuse(why,
+					"PVH: entry %u of the module list is not in memory", i + 1);
 		m->base = boot_get64(e);
 		m->size = boot_get64(e + 8);
 		cmdline = boot_get64(e + 16);
 		if (m->base >= BOOT_PHYS_END || m->size > BOOT_PHYS_END - m->base)
-			return boot_refuse(why, "PVH: module %u lies outside physical memory", i + 1);
+			return boot_refuse(why,
+					"PVH: module %u lies outside physical memory", i + 1);
 		if (cmdline && !text_read(phys, cmdline, bi, m->cmdline, sizeof(m->cmdline)))
-			return boot_refuse(why, "PVH: the command line of module %u is not in memory", i + 1);
+			return boot_refuse(why,
+					"PVH: the command line of module %u is not in memory",
+					i + 1);
 		if (!m->cmdline[0])
-			lib_snprintf(m->cmdline, sizeof(m->cmdline), i ? "module%u" : "initrd", i + 1);
+			lib_snprintf(m->cmdline, sizeof(m->cmdline), i ? "module%u" : "initrd",
+				     i + 1);
 	}
 	return 0;
 }
@@ -83,7 +88,8 @@ static int memmap_read(const struct boot_phys *phys, const uint8_t *info, struct
 				       (uint64_t)count * MEMMAP_ENTRY_SIZE);
 
 	if (!map)
-		return boot_refuse(why, "PVH: the memory map of %u entries is not in memory", count);
+		return boot_refuse(why,
+				"PVH: the memory map of %u entries is not in memory", count);
 	for (unsigned pass = 0; pass < 2; pass++) {
 		for (uint32_t i = 0; i < count; i++) {
 			const uint8_t *e = map + (size_t)i * MEMMAP_ENTRY_SIZE;
@@ -114,7 +120,8 @@ int boot_parse_pvh(uint64_t start_info_pa, const struct boot_phys *phys, struct 
 		return boot_refuse(why, "PVH: the start information has a wrong magic number, 0x%x",
 				   boot_get32(info));
 	if (boot_get32(info + INFO_VERSION) < 1)
-		return boot_refuse(why, "PVH: the start information is of version 0, without a memory map");
+		return boot_refuse(why,
+				"PVH: the start information is of version 0, without a memory map");
 
 	bi->acpi_rsdp = boot_get64(info + INFO_RSDP);
 	cmdline = boot_get64(info + INFO_CMDLINE);

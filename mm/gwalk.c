@@ -77,8 +77,12 @@ static const struct gwalk_mode mode_pae = {
 		[1] = { .shift = 12, .index_bits = 9, .reserved = BITS(62, 52) },
 		[2] = { .shift = 21, .index_bits = 9, .reserved = BITS(62, 52),
 			.may_be_leaf = true, .leaf_reserved = BITS(20, 13) },
+		/*
+		 * Bit 5 is reserved too, but QEMU's TCG sets it as if the entry had an
+		 * Accessed bit: a guest must not fault on what its processor wrote.
+		 */
 		[3] = { .shift = 30, .index_bits = 2, .no_rights = true,
-			.reserved = BITS(63, 52) | BITS(8, 5) | BITS(2, 1) },
+			.reserved = BITS(63, 52) | BITS(8, 6) | BITS(2, 1) },
 	},
 };
 

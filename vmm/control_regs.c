@@ -31,11 +31,11 @@ static bool is_pae_without_lma(const struct paging_mode *m)
 
 /*
  * The four PDPTEs are read when PAE paging begins; reserved bits in a present
- * one refuse the write.
+ * one refuse the write (all but bit 5, which QEMU's TCG sets by itself).
  */
 static bool are_pdptes_valid(struct vcpu *vcpu)
 {
-	uint64_t reserved = ~((1ul << 48) - 1) | 0x1e6;
+	uint64_t reserved = ~((1ul << 48) - 1) | 0x1c6;
 	uint64_t pdpte[4];
 
 	if (mmu_read_guest(vcpu->mmu.vm, virt->get_cr(vcpu, 3) & 0xffffffe0, pdpte, sizeof(pdpte)))

@@ -171,12 +171,14 @@ static void filter_extended(uint32_t leaf, struct cpuid_regs *r)
 
 static void own_leaf(uint32_t leaf, struct cpuid_regs *r)
 {
+	static const char signature[] = PHYLLO_SIGNATURE;
+
 	*r = (struct cpuid_regs){ 0 };
 	if (leaf == PHYLLO_CPUID_BASE) {
 		r->eax = PHYLLO_CPUID_FEATURES;
-		memcpy(&r->ebx, PHYLLO_SIGNATURE, 4);
-		memcpy(&r->ecx, PHYLLO_SIGNATURE + 4, 4);
-		memcpy(&r->edx, PHYLLO_SIGNATURE + 8, 4);
+		memcpy(&r->ebx, &signature[0], 4);
+		memcpy(&r->ecx, &signature[4], 4);
+		memcpy(&r->edx, &signature[8], 4);
 	} else if (leaf == PHYLLO_CPUID_FEATURES) {
 		r->eax = PHYLLO_ABI_VERSION;
 		r->ebx = HYPERCALL_FEATURES;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The log on the screen: a grid of characters on a framebuffer or on EGA text.  A copy
- * of the grid is kept, because reading video memory back is slow; scrolling draws only the cells that
- * change.  Everything below screen_write() runs under the log's lock.
+ * of the grid is kept, because reading video memory back is slow; scrolling draws only the
+ * cells that change.  Everything below screen_write() runs under the log's lock.
  */
 #include <stddef.h>
 

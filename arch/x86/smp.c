@@ -9,10 +9,10 @@
  */
 #include "arch/x86/smp.h"
 
+#include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/fpu.h"
 #include "arch/x86/idt.h"
-#include "arch/x86/apic.h"
 #include "arch/x86/layout.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/percpu.h"

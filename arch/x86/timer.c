@@ -18,10 +18,12 @@
 #define PORT_B_SPEAKER (1u << 1)
 #define PORT_B_OUT2 (1u << 5)
 
-#define MEASURE_COUNT (PIT_HZ / 100) /* 10 ms */
-#define MEASURE_ROUNDS 5
-/* Reads of port 0x61 in 10 ms are far fewer than this, on any machine. */
-#define PIT_READS_MAX 20000000u
+#define MEASURE_COUNT (PIT_HZ / 200) /* 5 ms of the 55 that the PIT can count */
+/* On a loaded host an emulated CPU may be away for longer than that, often. */
+#define MEASURE_ROUNDS 100
+#define SAMPLE_TRIES 8
+/* The PIT counts once in 838 ns: reads without a change, and nobody is there. */
+#define PIT_STILL_MAX 100000u
 
 /* Between Bochs at a slow setting and what nobody has built; in kHz. */
 #define TSC_KHZ_MIN 500ul
@@ -37,53 +39,100 @@ void timer_mark_boot(void)
 	tsc_base = rdtsc();
 }
 
-/* TSC cycles in MEASURE_COUNT PIT clocks; 0: the PIT does not count. */
-static uint64_t pit_measure(void)
-{
-	uint8_t port_b = inb(PORT_B);
-	unsigned reads = 0;
-
-	outb(PORT_B, (uint8_t)((port_b & ~PORT_B_SPEAKER) | PORT_B_GATE2));
-	outb(PIT_COMMAND, 0xb0); /* channel 2, both bytes, mode 0: OUT rises at the end */
-	outb(PIT_CHANNEL2, MEASURE_COUNT & 0xff);
-	outb(PIT_CHANNEL2, MEASURE_COUNT >> 8);
-	uint64_t start = rdtsc();
-
-	/* Up at once, or never: nobody is there. */
-	if (!(inb(PORT_B) & PORT_B_OUT2))
-		while (!(inb(PORT_B) & PORT_B_OUT2) && ++reads < PIT_READS_MAX)
-			;
-	uint64_t cycles = rdtsc() - start;
-
-	outb(PORT_B, port_b);
-	return reads && reads < PIT_READS_MAX ? cycles : 0;
-}
+/* ---- measuring ------------------------------------------------------------------- */
 
 /*
- * An interruption of the emulator or by SMM makes a round longer, never shorter; so the
- * shortest is the truest, and it is believed when a second one agrees within 1/64.
+ * What a counter showed, and when.  An emulator's host, or SMM, may take the CPU away at any
+ * point; so of several readings the one counts that took the shortest, and how
+ * long it is from one sample to the next does not matter.
  */
+struct sample {
+	uint64_t tsc;
+	uint64_t count;
+};
+
+static struct sample sample_take(uint32_t (*read_counter)(void))
+{
+	struct sample best = { 0 };
+	uint64_t best_width = ~0ul;
+
+	for (unsigned i = 0; i < SAMPLE_TRIES; i++) {
+		uint64_t before = rdtsc();
+		uint32_t count = read_counter();
+		uint64_t width = rdtsc() - before;
+
+		if (width < best_width) {
+			best_width = width;
+			best = (struct sample){ before + width / 2, count };
+		}
+	}
+	return best;
+}
+
+static uint32_t pit_read(void)
+{
+	outb(PIT_COMMAND, 0x80); /* latch channel 2 */
+	uint32_t low = inb(PIT_CHANNEL2);
+
+	return low | (uint32_t)inb(PIT_CHANNEL2) << 8;
+}
+
+/* Until it has counted down from start by so many; false: it stands still. */
+static bool pit_wait(uint32_t start, uint32_t counts)
+{
+	uint32_t last = start;
+	unsigned still = 0;
+
+	while (start - last < counts) {
+		uint32_t now = pit_read();
+
+		still = now == last ? still + 1 : 0;
+		if (still > PIT_STILL_MAX)
+			return false;
+		if (now > start)
+			break; /* beyond zero: the caller sees OUT */
+		last = now;
+	}
+	return true;
+}
+
+/* false: nobody counts.  *khz is 0 when the CPU was away for longer than the PIT can count. */
+static bool pit_measure(uint64_t *khz)
+{
+	uint8_t port_b = inb(PORT_B);
+	struct sample start, end;
+	bool counts, whole;
+
+	outb(PORT_B, (uint8_t)((port_b & ~PORT_B_SPEAKER) | PORT_B_GATE2));
+	outb(PIT_COMMAND, 0xb0); /* channel 2, both bytes, mode 0: OUT rises at zero */
+	outb(PIT_CHANNEL2, 0xff);
+	outb(PIT_CHANNEL2, 0xff);
+	start = sample_take(pit_read);
+	counts = pit_wait((uint32_t)start.count, MEASURE_COUNT);
+	end = sample_take(pit_read);
+	whole = !(inb(PORT_B) & PORT_B_OUT2);
+	outb(PORT_B, port_b);
+	*khz = whole && end.count < start.count ?
+		       (end.tsc - start.tsc) * PIT_HZ / (start.count - end.count) / 1000 : 0;
+	return counts;
+}
+
+/* Believed when two measurements agree within 1/256; 0: none at all. */
 static uint64_t tsc_khz_from_pit(void)
 {
-	uint64_t best = 0, second = 0;
+	uint64_t last = 0, khz;
 
-	for (unsigned i = 0; i < MEASURE_ROUNDS; i++) {
-		uint64_t cycles = pit_measure();
+	for (unsigned i = 0; i < MEASURE_ROUNDS && pit_measure(&khz); i++) {
+		uint64_t differ = khz > last ? khz - last : last - khz;
 
-		if (!cycles)
-			return 0;
-		if (!best || cycles < best) {
-			second = best;
-			best = cycles;
-		} else if (!second || cycles < second) {
-			second = cycles;
-		}
-		if (second && second - best <= best / 64)
-			return best * PIT_HZ / MEASURE_COUNT / 1000;
+		if (khz && last && differ <= khz / 256)
+			return khz;
+		if (khz)
+			last = khz;
 	}
-	log_warn("clock: no two measurements of the TSC agree (%lu and %lu cycles in 10 ms)", best,
-		 second);
-	return best * PIT_HZ / MEASURE_COUNT / 1000;
+	if (last)
+		log_warn("clock: no two measurements of the TSC agree; the last is %lu kHz", last);
+	return last;
 }
 
 /* What the CPU says itself: the crystal and its ratio, or the nominal frequency in MHz. */
@@ -107,20 +156,22 @@ static bool tsc_khz_is_plausible(uint64_t khz)
 	return khz >= TSC_KHZ_MIN && khz <= TSC_KHZ_MAX;
 }
 
-/* APIC timer counts in 10 ms by the TSC. */
-static uint64_t apic_measure(void)
+/* APIC timer counts in a tick, by the TSC; 0: it stands still. */
+static uint32_t apic_measure(void)
 {
 	uint64_t cycles = tsc_khz * 10;
-	uint64_t start = rdtsc(), now;
 
 	apic_timer_count();
-	do {
-		cpu_pause();
-		now = rdtsc();
-	} while (now - start < cycles);
-	/* As long as it really was: an emulator may have been away. */
-	return apic_timer_elapsed() * cycles / (now - start);
+	struct sample start = sample_take(apic_timer_elapsed), end;
+
+	do
+		end = sample_take(apic_timer_elapsed);
+	while (end.tsc - start.tsc < cycles);
+	return (uint32_t)((end.count - start.count) * (tsc_khz * 1000 / TIMER_HZ) /
+			  (end.tsc - start.tsc));
 }
+
+/* ---- clock and tick ---------------------------------------------------------------- */
 
 int timer_calibrate(void)
 {
@@ -128,7 +179,7 @@ int timer_calibrate(void)
 	uint64_t khz = tsc_khz_from_pit();
 
 	if (!tsc_khz_is_plausible(khz)) {
-		log_warn("clock: the PIT gives %lu kHz for the TSC, which cannot be", khz);
+		log_warn("clock: the PIT does not tell the rate of the TSC (%lu kHz)", khz);
 		by = "CPUID";
 		khz = tsc_khz_from_cpuid();
 	}
@@ -140,7 +191,7 @@ int timer_calibrate(void)
 	/* pairs with the acquire in machine_us() */
 	atomic_store_explicit(&tsc_khz, khz, memory_order_release);
 
-	apic_counts_per_tick = (uint32_t)(apic_measure() * 100 / TIMER_HZ);
+	apic_counts_per_tick = apic_measure();
 	if (apic_counts_per_tick < 100) {
 		log_error("clock: the local APIC's timer does not count");
 		return -ENODEV;
@@ -164,7 +215,7 @@ uint64_t machine_cycles_per_us(void)
 {
 	uint64_t khz = atomic_load_explicit(&tsc_khz, memory_order_relaxed);
 
-	return khz && khz < 1000 ? 1 : khz / 1000;
+	return khz && khz < 1000 ? 1 : (khz + 500) / 1000;
 }
 
 uint64_t machine_us(void)

@@ -21,7 +21,8 @@ EFI_SECTIONS := .text .sdata .data .dynamic .dynsym .rodata .rel .rela .rel.* .r
 
 EFI_STAMP := $(B)/efi.flags
 EFI_TEXT  := $(EFI_CC) $(EFI_CFLAGS) $(EFI_LDFLAGS)
-$(shell mkdir -p $(B); echo '$(EFI_TEXT)' | cmp -s - $(EFI_STAMP) || echo '$(EFI_TEXT)' > $(EFI_STAMP))
+$(shell mkdir -p $(B); echo '$(EFI_TEXT)' | cmp -s - $(EFI_STAMP) || \
+        echo '$(EFI_TEXT)' > $(EFI_STAMP))
 
 $(B)/efi/%.o: %.c $(EFI_STAMP)
 	@mkdir -p $(@D)
@@ -29,7 +30,8 @@ $(B)/efi/%.o: %.c $(EFI_STAMP)
 	@$(EFI_CC) $(EFI_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/efi/loader.so: $(EFI_OBJS)
-	@ld $(EFI_LDFLAGS) -o $@ $(EFI_LIB)/crt0-efi-x86_64.o $(EFI_OBJS) -L$(EFI_LIB) -lefi -lgnuefi
+	@ld $(EFI_LDFLAGS) -o $@ $(EFI_LIB)/crt0-efi-x86_64.o $(EFI_OBJS) \
+		-L$(EFI_LIB) -lefi -lgnuefi
 
 $(B)/BOOTX64.EFI: $(B)/efi/loader.so
 	@echo "  EFI   $@"

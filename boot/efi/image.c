@@ -82,7 +82,8 @@ static EFI_STATUS segments_check(struct elf *elf)
 		if (s.type != PT_LOAD && s.type != PT_NOTE)
 			continue;
 		if (s.offset > elf->file->size || s.file_size > elf->file->size - s.offset)
-			return refuse(elf->file, L"a segment lies outside the file (is it truncated?)");
+			return refuse(elf->file,
+					L"a segment lies outside the file (is it truncated?)");
 		if (s.type != PT_LOAD)
 			continue;
 		if (s.mem_size < s.file_size || s.vaddr + s.mem_size < s.vaddr)
@@ -94,7 +95,8 @@ static EFI_STATUS segments_check(struct elf *elf)
 	}
 	if (elf->end <= elf->first || elf->end - elf->first > IMAGE_SIZE_MAX ||
 	    elf->first & (IMAGE_ALIGN - 1))
-		return refuse(elf->file, L"its segments are empty, too large or not aligned to 2 MiB");
+		return refuse(elf->file,
+				L"its segments are empty, too large or not aligned to 2 MiB");
 	return EFI_SUCCESS;
 }
 
@@ -132,7 +134,8 @@ static EFI_STATUS entry_find(const struct elf *elf, UINT64 *entry)
 	if (!found)
 		return refuse(elf->file, L"it has no note from Phyllo's linker script");
 	if (note.version != BOOT_HANDOFF_VERSION || note.size != sizeof(struct boot_handoff))
-		return refuse(elf->file, L"it is of another version than this loader (BOOTX64.EFI)");
+		return refuse(elf->file,
+				L"it is of another version than this loader (BOOTX64.EFI)");
 	if (note.entry < elf->first || note.entry >= elf->end)
 		return refuse(elf->file, L"its entry lies outside its segments");
 	*entry = note.entry;

@@ -285,10 +285,13 @@ static uint64_t pick(void)
 	return (uint64_t)r << 32 | random32();
 }
 
-/* Would the call be a right one, or name memory that this kernel needs? */
+/*
+ * Could the call be a right one, with memory in it that this kernel needs?  Small VM numbers
+ * may be our own.
+ */
 static bool legal(uint64_t gpa, uint64_t size, uint64_t flags, uint64_t vm)
 {
-	if (size == 0 || (gpa | size) & 4095 || gpa + size < gpa || flags > 1 || vm)
+	if (size == 0 || (gpa | size) & 4095 || gpa + size < gpa || flags > 1 || vm >= OTHER_VM)
 		return false;
 	return gpa + size <= memory_end;
 }

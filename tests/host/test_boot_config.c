@@ -8,7 +8,7 @@
 static struct boot_info bi;
 static const char *why;
 
-/* ---- phyllo.cfg ------------------------------------------------------------------------------- */
+/* ---- phyllo.cfg ------------------------------------------------------------------- */
 
 static char seen[256];
 
@@ -97,14 +97,14 @@ static void test_config_limits(void)
 	CHECK_EQ(bi.module_count, BOOT_MODULES_MAX);
 }
 
-/* ---- bundles ------------------------------------------------------------------------------------ */
+/* ---- bundles ---------------------------------------------------------------------- */
 
 static void cpio_add(struct buf *b, const char *name, const void *data, uint32_t size)
 {
 	char header[111];
 
-	snprintf(header, sizeof(header), "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08x%08X",
-		 1, 0100644, 0, 0, 1, 0, size, 0, 0, 0, 0, (unsigned)strlen(name) + 1, 0);
+	snprintf(header, sizeof(header),
+		 "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08x%08X", 1, 0100644, 0, 0, 1, 0, size, 0, 0, 0, 0, (unsigned)strlen(name) + 1, 0);
 	put(b, header, 110);
 	put(b, name, strlen(name) + 1);
 	pad(b, 4);
@@ -166,7 +166,7 @@ static void test_bundle_every_truncation(void)
 	for (size_t size = 0; size < b.size; size++) {
 		int err = unbundle(&b, size);
 
-		/* Too short for one header is not a bundle; else all of it that is named must be there. */
+		/* Too short for a header: not a bundle; else all that it names must be there. */
 		if (size < 110)
 			CHECK(!err && bi.module_count == 1);
 		else
@@ -182,6 +182,8 @@ static void test_bundle_names_the_missing_file(void)
 	cpio_add(&b, "TRAILER!!!", "", 0);
 	CHECK_EQ(unbundle(&b, b.size), -22);
 	CHECK_STR(why, "phyllo.cfg names 'nope.elf', which is not in the bundle");
+	CHECK_EQ(unbundle(&b, b.size - 4), -22);
+	CHECK_STR(why, "the bundle is truncated or broken before 'nope.elf'");
 }
 
 static void test_bundle_is_none(void)
@@ -200,7 +202,8 @@ static void test_bundle_is_none(void)
 
 static void test_bundle_hostile_headers(void)
 {
-	static const char *const values[] = { "FFFFFFFF", "00000000", "7FFFFFFF", "0000000g", "00001000" };
+	static const char *const values[] = { "FFFFFFFF", "00000000", "7FFFFFFF", "0000000g",
+					      "00001000" };
 	struct buf b;
 
 	for (unsigned field = 0; field < 13; field++) {

@@ -87,7 +87,8 @@ static void test_mmap_extremes(void)
 	boot_mmap_add(&bi, 0, 0x1000, 77); /* unknown types are reserved */
 	boot_mmap_add(&bi, 0x2000, 0x1000, 0);
 	CHECK(boot_mmap_finish(&bi));
-	CHECK_MAP(&bi, { 0, 0x1000, 2 }, { 0x2000, 0x1000, 2 }, { BOOT_PHYS_END - 0x1000, 0x1000, 1 });
+	CHECK_MAP(&bi, { 0, 0x1000, 2 }, { 0x2000, 0x1000, 2 },
+		  { BOOT_PHYS_END - 0x1000, 0x1000, 1 });
 }
 
 /* With no room left RAM is lost, never something reserved turned into RAM. */

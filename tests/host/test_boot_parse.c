@@ -8,7 +8,7 @@
 static struct boot_info bi;
 static const char *why;
 
-/* ---- multiboot2 --------------------------------------------------------------------------- */
+/* ---- multiboot2 ------------------------------------------------------------------- */
 
 static void mb2_begin(struct buf *b)
 {
@@ -145,7 +145,7 @@ static void test_mb2_every_truncation(void)
 
 		CHECK_EQ(mb2_parse_size(&b, size), -22); /* total_size lies */
 		memcpy(b.data, &total, 4);
-		CHECK_EQ(mb2_parse_size(&b, size), -22); /* total_size is honest, the tags are cut */
+		CHECK_EQ(mb2_parse_size(&b, size), -22); /* it is honest, the tags are cut */
 		total = b.size;
 		memcpy(b.data, &total, 4);
 	}
@@ -307,7 +307,7 @@ static void test_mb2_framebuffers(void)
 	}
 }
 
-/* ---- PVH: a small physical memory ------------------------------------------------------------ */
+/* ---- PVH: a small physical memory ------------------------------------------------- */
 
 /* start_info at 0x1000, modules at 0x1100, map at 0x1200, texts at 0x1300. */
 static void pvh_fill(struct ram *ram, uint32_t modules)
@@ -422,7 +422,8 @@ static void test_pvh_refusals(void)
 		memcpy(ram.data + cases[i].at, &cases[i].value, 4);
 		CHECK_EQ(pvh_parse(&ram, 0x1000), -22);
 		if (!why || !strstr(why, cases[i].says))
-			ktap_fail(__FILE__, __LINE__, "case %u says '%s'", i, why ? why : "nothing");
+			ktap_fail(__FILE__, __LINE__, "case %u says '%s'", i,
+				  why ? why : "nothing");
 		free(ram.data);
 	}
 }
@@ -459,7 +460,7 @@ static void test_pvh_too_many_modules(void)
 	free(ram.data);
 }
 
-/* ---- the handoff of the EFI loader ----------------------------------------------------------------- */
+/* ---- the handoff of the EFI loader ------------------------------------------------ */
 
 static struct boot_handoff *handoff_new(void)
 {
@@ -483,7 +484,8 @@ static void test_handoff_good(void)
 	CHECK_EQ(boot_parse_handoff(h, sizeof(*h), &bi, &why), 0);
 	CHECK_EQ(bi.path, BOOT_PATH_EFI);
 	CHECK_STR(bi.modules[0].cmdline, "hello.elf");
-	CHECK_MAP(&bi, { 0x100000, 0x200000, 1 }, { 0x300000, 0x1000, 2 }, { 0x301000, 0x1ff000, 1 });
+	CHECK_MAP(&bi, { 0x100000, 0x200000, 1 }, { 0x300000, 0x1000, 2 },
+		  { 0x301000, 0x1ff000, 1 });
 	free(h);
 }
 

@@ -57,16 +57,16 @@ def efi_loader_path() -> Path:
     return build_dir() / "BOOTX64.EFI"
 
 
-def guest_path(name: str) -> Path:
-    return build_dir() / "guest" / f"{name}.elf"
+def guest_file(file: str) -> Path:
+    """One of our test kernels."""
+    path = build_dir() / "guest" / file
+    if not path.is_file():
+        raise UserError(f"the test kernel {file} was not built: there is no {path}")
+    return path
 
 
 def guest_module(name: str, options: str = "") -> Module:
-    """One of our test kernels as a boot module."""
-    path = guest_path(name)
-    if not path.is_file():
-        raise UserError(f"the test kernel {name} was not built: there is no {path}")
-    return module_from_file(path, options)
+    return module_from_file(guest_file(f"{name}.elf"), options)
 
 
 def targets_of_boot(boot: str) -> list[str]:

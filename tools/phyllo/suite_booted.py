@@ -21,14 +21,47 @@ PACKS = {
     "memory": ("hello", "memory", "balloon", "unmap", "hypercall"),
     "cpu": ("cpuid", "exceptions", "reinject", "singlestep", "fpu", "msr"),
     "modes": ("paging", "realmode", "boot32", "mb2", "console"),
+    "variants": ("hello-flat", "hello-com1", "hello-e9", "hello-hc", "hypercall-vmcall"),
 }
+
+# The file of a guest, where it is not its name, and its options.
+FILES = {
+    "hello-flat": "hello.bin",  # no ELF: loaded by the addresses of its header
+    "hello-com1": "hello.elf",
+    "hello-e9": "hello.elf",
+    "hello-hc": "hello.elf",
+    "hypercall-vmcall": "hypercall.elf",
+}
+OPTIONS = {
+    "paging": "mem=5G",  # PAE reaches above 4 GiB
+    "hello-com1": "-- console=com1",
+    "hello-e9": "-- console=e9",
+    "hello-hc": "-- console=hc",
+    "hypercall-vmcall": "-- hypercall=vmcall",
+}
+# These check their own modules: how many there are, and the sum of all their bytes.
+WANT_MODULES = ("boot32", "mb2")
+OWN_MODULES = (b"one byte less than a page".ljust(4095, b"."), bytes(range(256)) * 33)
 
 # hello prints the command line it was given.
 GUEST_WORDS = "one two=2"
 
 
-def kernels(names: Sequence[str], options: str = "") -> list[Module]:
-    return [build.guest_module(name, options) for name in names]
+def kernel(name: str) -> list[Module]:
+    """The module or modules that make up one guest."""
+    file = build.guest_file(FILES.get(name, f"{name}.elf"))
+    if name not in WANT_MODULES:
+        return [Module(f"{name}{file.suffix}", file.read_bytes(), OPTIONS.get(name, ""))]
+    total = sum(sum(data) for data in OWN_MODULES)
+    options = f"-- modules={len(OWN_MODULES)} modsum={total}"
+    own = [
+        Module(f"{name}-{n}.data", data, f"for={name} -- words of module {n}") for n, data in enumerate(OWN_MODULES)
+    ]
+    return [Module(f"{name}.elf", file.read_bytes(), options), *own]
+
+
+def kernels(names: Sequence[str]) -> list[Module]:
+    return [module for name in names for module in kernel(name)]
 
 
 def pack_test(platform: str, pack: str, names: Sequence[str]) -> Test:

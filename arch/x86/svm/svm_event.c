@@ -42,7 +42,7 @@ void svm_event_recover(struct vcpu *vcpu)
 	unsigned type = info >> VMCB_EVENT_TYPE_SHIFT & VMCB_EVENT_TYPE_MASK;
 	uint8_t vector = info;
 
-	/* SVM reports INT3 and INTO as exceptions.  (INT1 looks like a #DB of the debug registers.) */
+	/* SVM reports INT3 and INTO as exceptions (and INT1 as any other #DB). */
 	if (type == EVENT_EXCEPTION && (vector == VEC_BP || vector == VEC_OF))
 		type = EVENT_SOFT_TRAP;
 	if (is_software(type))

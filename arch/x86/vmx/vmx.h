@@ -152,3 +152,5 @@ unsigned vmx_exit_needs(uint32_t reason);
 void vmx_exit_decode(const struct vmx_exit_info *info, struct vm_exit *exit);
 /* The exit says that an IRET had just unblocked NMIs when it failed: they are blocked again. */
 bool vmx_exit_nmi_unblocked(const struct vmx_exit_info *info);
+/* Not something that an instruction did: it came from outside, at an instruction boundary. */
+bool vmx_exit_between_insns(const struct vmx_exit_info *info);

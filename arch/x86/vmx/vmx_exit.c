@@ -186,3 +186,16 @@ bool vmx_exit_nmi_unblocked(const struct vmx_exit_info *info)
 	}
 	return false;
 }
+
+bool vmx_exit_between_insns(const struct vmx_exit_info *info)
+{
+	switch (basic_reason(info->reason)) {
+	case REASON_EXTERNAL_INTERRUPT:
+	case REASON_INTR_WINDOW:
+	case REASON_PREEMPT_TIMER:
+		return true;
+	case REASON_EXCEPTION_NMI:
+		return EVENT_INFO_TYPE(info->event) == EVENT_NMI;
+	}
+	return false;
+}

@@ -342,6 +342,22 @@ static void recover_events(struct vcpu *vcpu, const struct vmx_exit_info *info)
 			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 }
 
+/*
+ * An instruction that exits has not completed, so its single step is not due.  Bochs marks it
+ * pending all the same; a real processor does so in an interrupt shadow only, where VM entry
+ * insists on it.
+ */
+static void drop_early_step(struct vcpu *vcpu, const struct vmx_exit_info *info)
+{
+	const uint64_t shadow = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+
+	if (!(vcpu->regs.rflags & RFLAGS_TF) || vmx_exit_between_insns(info) ||
+	    vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & shadow)
+		return;
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG,
+		   vmcs_read(VMCS_GUEST_PENDING_DEBUG) & ~(uint64_t)PENDING_DEBUG_SINGLE_STEP);
+}
+
 void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct vmx_vcpu *v = vmx_of(vcpu);
@@ -371,6 +387,7 @@ void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 	if (!(info.reason & REASON_ENTRY_FAILED)) {
 		v->launched = true;
 		recover_events(vcpu, &info);
+		drop_early_step(vcpu, &info);
 	}
 	vmx_exit_decode(&info, exit);
 }
