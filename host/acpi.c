@@ -104,7 +104,8 @@ static int read_rsdp(struct reader *r, uint64_t rsdp, uint64_t *root, unsigned *
 	if (p[15] >= 2) {
 		p = r->map(r->ctx, rsdp, RSDP_V2_SIZE);
 		if (!p || get(p + 20, 4) < RSDP_V2_SIZE || !sum_is_zero(p, RSDP_V2_SIZE))
-			return broken(r, "the ACPI 2.0 part of the RSDP has a wrong length or checksum");
+			return broken(r, "the ACPI 2.0 part of the RSDP has a wrong length or "
+					 "checksum");
 		if (get(p + 24, 8)) {
 			*root = get(p + 24, 8);
 			*entry_size = 8;
@@ -151,7 +152,11 @@ static void add_cpu(struct acpi_info *out, uint32_t apic_id, uint32_t uid)
 static int read_madt_entry(struct reader *r, const uint8_t *e, unsigned length,
 			   struct acpi_info *out)
 {
-	static const uint8_t sizes[] = { [MADT_LAPIC] = 8, [MADT_LAPIC_BASE] = 12, [MADT_X2APIC] = 16 };
+	static const uint8_t sizes[] = {
+		[MADT_LAPIC] = 8,
+		[MADT_LAPIC_BASE] = 12,
+		[MADT_X2APIC] = 16,
+	};
 
 	if (e[0] < sizeof(sizes) && length < sizes[e[0]])
 		return broken(r, "an entry of the ACPI MADT is too short");

@@ -30,8 +30,8 @@ struct acpi_info {
 
 /*
  * map() returns a pointer to size bytes of physical memory, or NULL when that is not RAM or
- * firmware memory.  rsdp 0: search the EBDA and 0xe0000-0xfffff.  0, -ENOENT (no ACPI), -EINVAL (broken:
- * why says what).
+ * firmware memory; what it returned stays valid.  rsdp 0: search the EBDA and 0xe0000-0xfffff.
+ * 0; -ENOENT: no ACPI or no MADT; -EINVAL: broken, why says what.  A broken FADT is ignored.
  */
 int acpi_parse(uint64_t rsdp, const void *(*map)(void *ctx, uint64_t pa, uint64_t size), void *ctx,
 	       struct acpi_info *out, const char **why);

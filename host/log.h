@@ -23,7 +23,8 @@ void log_set_level(enum log_level level); /* of the sinks; the ring keeps all */
 
 /* One line; the newline and the time stamp are added here. */
 __attribute__((format(printf, 2, 3))) void log_printf(enum log_level level, const char *fmt, ...);
-__attribute__((format(printf, 2, 0))) void log_vprintf(enum log_level level, const char *fmt, va_list ap);
+__attribute__((format(printf, 2, 0)))
+void log_vprintf(enum log_level level, const char *fmt, va_list ap);
 
 #define log_error(...) log_printf(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_printf(LOG_WARN, __VA_ARGS__)

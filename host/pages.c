@@ -529,7 +529,8 @@ static struct range page_outer(uint64_t base, uint64_t size)
 	struct range r = range_clamped(base, size);
 
 	r.base &= PAGE_MASK;
-	r.end = r.end > UINT64_MAX - PAGE_SIZE ? UINT64_MAX & PAGE_MASK : ALIGN_UP(r.end, PAGE_SIZE);
+	r.end = r.end > UINT64_MAX - PAGE_SIZE ? UINT64_MAX & PAGE_MASK
+					       : ALIGN_UP(r.end, PAGE_SIZE);
 	return r;
 }
 

@@ -25,12 +25,14 @@ struct param_desc {
 	const char *help;
 };
 
-#define DESC(n, t, ...) { .name = #n, .type = t, .offset = offsetof(struct params, n), __VA_ARGS__ },
-#define PARAM_SIZE(name, d, h)             DESC(name, TYPE_SIZE, .def = d, .help = h)
-#define PARAM_UINT(name, d, lo, hi, h)     DESC(name, TYPE_UINT, .def = d, .min = lo, .max = hi, .help = h)
-#define PARAM_BOOL(name, d, h)             DESC(name, TYPE_BOOL, .def = d, .help = h)
-#define PARAM_ENUM(name, d, v, h)          DESC(name, TYPE_ENUM, .def = d, .values = v, .help = h)
-#define PARAM_STR(name, d, h)              DESC(name, TYPE_STR, .def_str = d, .help = h)
+#define DESC(n, t, ...) \
+	{ .name = #n, .type = t, .offset = offsetof(struct params, n), __VA_ARGS__ },
+#define PARAM_SIZE(name, d, h)    DESC(name, TYPE_SIZE, .def = d, .help = h)
+#define PARAM_UINT(name, d, lo, hi, h) \
+	DESC(name, TYPE_UINT, .def = d, .min = lo, .max = hi, .help = h)
+#define PARAM_BOOL(name, d, h)    DESC(name, TYPE_BOOL, .def = d, .help = h)
+#define PARAM_ENUM(name, d, v, h) DESC(name, TYPE_ENUM, .def = d, .values = v, .help = h)
+#define PARAM_STR(name, d, h)     DESC(name, TYPE_STR, .def_str = d, .help = h)
 
 static const struct param_desc table[] = {
 #include "host/param.def"

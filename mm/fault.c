@@ -82,6 +82,8 @@ enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf)
 		break;
 	case MMU_PF_RETRY:
 		stat_add(vm, pf_retry, 1);
+		/* Whoever is in our way gets further when we do not fault again at once. */
+		port_resched();
 		break;
 	case MMU_PF_EMULATE:
 		stat_add(vm, pf_emulate, 1);

@@ -6,7 +6,7 @@
 
 #include "host/machine.h"
 
-enum { CRASH_UD = 1, CRASH_PF, CRASH_STACK, CRASH_BUG, CRASH_HANG };
+enum { CRASH_UD = 1, CRASH_PF, CRASH_STACK, CRASH_BUG, CRASH_HANG, CRASH_TEXT, CRASH_EXEC };
 
 #define HANG_LIMIT_US 500000
 
@@ -37,6 +37,22 @@ static void crash_hang(void)
 	panic("a wait of %u ms ran out in stage '%s'", HANG_LIMIT_US / 1000, stage_name());
 }
 
+/* W^X, seen from its two sides: code cannot be written, data cannot be executed. */
+static void crash_text(void)
+{
+	volatile uint8_t *code = (volatile uint8_t *)(uintptr_t)machine_crash;
+
+	*code = *code;
+}
+
+static void crash_exec(void)
+{
+	static uint8_t data = 0xc3; /* RET */
+	void (*fn)(void) = (void (*)(void))(uintptr_t)&data;
+
+	fn();
+}
+
 void machine_crash(unsigned kind)
 {
 	switch (kind) {
@@ -55,5 +71,11 @@ void machine_crash(unsigned kind)
 	case CRASH_HANG:
 		crash_hang();
 		break;
+	case CRASH_TEXT:
+		crash_text();
+		panic("crash=text: code could be written");
+	case CRASH_EXEC:
+		crash_exec();
+		panic("crash=exec: data could be executed");
 	}
 }

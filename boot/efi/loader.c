@@ -167,8 +167,8 @@ static EFI_STATUS map_alloc(struct memory_map *map)
 
 /*
  * A timer that fires between the two calls may change the map and void the key; then
- * both are to be made again (UEFI 2.10, 7.4.6).  After the first attempt nothing
- * else of the firmware may be called.
+ * both are to be made again (UEFI 2.10, 7.4.6).  After the first attempt only memory
+ * services may be called; when all attempts fail, the sentence about it is tried anyway.
  */
 static EFI_STATUS services_exit(EFI_HANDLE program, struct memory_map *map)
 {

@@ -184,8 +184,10 @@ static void make_elf(uint8_t *f, bool is64)
 
 static void make_multiboot1(uint8_t *f, bool kludge)
 {
-	const uint32_t words[] = { MB1_MAGIC, kludge ? 0x10007 : 3, 0,
-				   MIB + 0x200, MIB, kludge ? MIB + 0x800 : 0, MIB + 0x1000, MIB + 4 };
+	const uint32_t words[] = {
+		MB1_MAGIC,   kludge ? 0x10007 : 3,	0, MIB + 0x200, MIB, kludge ? MIB + 0x800 : 0,
+		MIB + 0x1000, MIB + 4,
+	};
 
 	put_words(f + 0x200, words, 8);
 }

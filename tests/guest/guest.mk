@@ -37,8 +37,13 @@ $(B)/guest/boot32.elf: $(GUEST32_OBJS) tests/guest/guest.ld
 	@echo "  LINK  $@"
 	@$(GUEST_LINK) -m elf_i386 -o $@ $(filter %.o,$^)
 
-# No ELF at all: loaded by the address fields of its multiboot1 header.
-$(B)/guest/hello.bin: $(B)/guest/hello.elf
+# No ELF at all: loaded by the address fields of its only header, multiboot1's.
+$(B)/obj/guest/hello_flat.elf: $(B)/obj/tests/guest/hello.o $(filter-out %/mb2.asm.o,$(GUEST_LIB)) tests/guest/guest.ld
+	@mkdir -p $(@D)
+	@$(GUEST_LINK) -o $@ $(filter %.o,$^)
+
+$(B)/guest/hello.bin: $(B)/obj/guest/hello_flat.elf
+	@mkdir -p $(@D)
 	@echo "  BIN   $@"
 	@$(OBJCOPY) -O binary $< $@
 

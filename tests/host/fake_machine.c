@@ -25,6 +25,7 @@ static _Thread_local unsigned cpu_id;
 static _Thread_local bool irqs_off;
 static _Atomic unsigned cpu_count = 1;
 static _Atomic uint64_t now_us;
+static _Atomic unsigned timeouts;
 static int panic_fd = -1; /* in a child: where the message goes */
 bool fake_child_failed;
 
@@ -56,6 +57,11 @@ void fake_set_cpu_count(unsigned count)
 void fake_set_us(uint64_t us)
 {
 	now_us = us;
+}
+
+unsigned fake_timeouts(void)
+{
+	return timeouts;
 }
 
 static int wait_child(pid_t pid)
@@ -102,7 +108,8 @@ bool fake_panics(void (*fn)(void), const char *text)
 	status = wait_child(pid);
 	if (status == EXIT_PANIC && strstr(message, text))
 		return true;
-	printf("# expected a panic with \"%s\", got exit code %d and \"%s\"\n", text, status, message);
+	printf("# expected a panic with \"%s\", got exit code %d and \"%s\"\n", text, status,
+	       message);
 	return false;
 }
 
@@ -153,7 +160,10 @@ struct deadline deadline_in_us(uint64_t us)
 
 bool deadline_passed(struct deadline *d)
 {
-	return !d->spins_left || !--d->spins_left;
+	if (d->spins_left && --d->spins_left)
+		return false;
+	timeouts++;
+	return true;
 }
 
 void *machine_phys_to_virt(uint64_t pa)

@@ -16,6 +16,8 @@ void fake_ram_create(uint64_t bytes);
 void fake_set_cpu(unsigned id);
 void fake_set_cpu_count(unsigned count);
 void fake_set_us(uint64_t us);
+/* Waits that ran into their limit so far. */
+unsigned fake_timeouts(void);
 
 /* fn runs in a child; true when it returned and had not set fake_child_failed. */
 bool fake_child(void (*fn)(void));

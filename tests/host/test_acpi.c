@@ -367,27 +367,34 @@ static void test_no_cpu(void)
 	CHECK(says("no enabled CPU"));
 }
 
-/* One byte changed anywhere, checksums made right again: no crash, sane results. */
+/* One byte changed, checksums made right again: no crash, sane results. */
+static void check_changed(uint32_t table, unsigned at, uint8_t v)
+{
+	uint32_t size;
+
+	build();
+	mem[table + at] = v;
+	memcpy(&size, mem + table + 4, 4);
+	if (size <= 4096)
+		seal(table);
+	if (parse(RSDP))
+		CHECK(why != NULL);
+	else
+		CHECK(info.cpu_count >= 1 && info.cpu_count <= ACPI_CPUS_MAX);
+}
+
 static void test_every_byte(void)
 {
 	static const uint32_t tables[] = { XSDT, MADT, FADT };
 
 	srand(1);
 	for (unsigned t = 0; t < 3; t++)
-		for (unsigned at = 0; at < 250; at++)
-			for (unsigned round = 0; round < 8; round++) {
-				uint32_t size;
-
-				build();
-				mem[tables[t] + at] = (uint8_t)(round == 0 ? 0xff : round == 1 ? 0 : rand());
-				memcpy(&size, mem + tables[t] + 4, 4);
-				if (size <= 4096)
-					seal(tables[t]);
-				if (!parse(RSDP))
-					CHECK(info.cpu_count >= 1 && info.cpu_count <= ACPI_CPUS_MAX);
-				else
-					CHECK(why != NULL);
-			}
+		for (unsigned at = 0; at < 250; at++) {
+			check_changed(tables[t], at, 0xff);
+			check_changed(tables[t], at, 0);
+			for (unsigned round = 0; round < 6; round++)
+				check_changed(tables[t], at, (uint8_t)rand());
+		}
 }
 
 static const struct ktap_test tests[] = {

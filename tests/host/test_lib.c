@@ -63,11 +63,15 @@
 
 static void test_printf_numbers(void)
 {
-	static const char *const flags[] = { "", "-", "0", "+", " ", "#", "-0", "+0", "#0", "-#", "+ " };
-	static const char *const sizes[] = { "", "1", "8", "20", ".0", ".1", ".5", "8.3", "12.10", "3.8" };
+	static const char *const flags[] = { "",  "-",	"0",  "+",  " ", "#",
+					     "-0", "+0", "#0", "-#", "+ " };
+	static const char *const sizes[] = { "",   "1",	 "8",	"20",	 ".0",
+					     ".1", ".5", "8.3", "12.10", "3.8" };
 	static const char *const lengths[] = { "hh", "h", "", "l", "ll", "z", "j", "t" };
-	static const uint64_t values[] = { 0, 1, 7, 9, 10, 255, 256, 65535, 0x7fffffff, 0x80000000,
-					   0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, ~0ul };
+	static const uint64_t values[] = {
+		0, 1, 7, 9, 10, 255, 256, 65535, 0x7fffffff, 0x80000000, 0xffffffff,
+		0x7fffffffffffffff, 0x8000000000000000, ~0ul,
+	};
 	const char *conversions = "diuxXo";
 	char fmt[32];
 
@@ -75,8 +79,8 @@ static void test_printf_numbers(void)
 		for (unsigned s = 0; s < ARRAY_SIZE(sizes); s++)
 			for (unsigned l = 0; l < ARRAY_SIZE(lengths); l++)
 				for (const char *c = conversions; *c; c++) {
-					snprintf(fmt, sizeof(fmt), "<%%%s%s%s%c>", flags[f], sizes[s],
-						 lengths[l], *c);
+					snprintf(fmt, sizeof(fmt), "<%%%s%s%s%c>", flags[f],
+						 sizes[s], lengths[l], *c);
 					for (unsigned v = 0; v < ARRAY_SIZE(values); v++)
 						SAME(fmt, values[v]);
 				}

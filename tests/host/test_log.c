@@ -150,6 +150,7 @@ static void nested_child(void)
 	seen_len = 0;
 	log_dump_ring(100);
 	EXPECT(seen_len > 0);
+	EXPECT(!fake_timeouts());
 }
 
 /* A CPU that died with the lock: others wait for a while, then write all the same. */

@@ -118,6 +118,7 @@ static void on_resched(void)
 	struct page_fault pf = { .gpa = 3 * PAGE_SIZE, .access = ACC_R };
 	uint64_t value, gen = atomic_load(&w.vm->tlb_gen), zapped = world_stats(&w).zap_leaf;
 
+	hosted_hooks.resched = NULL;
 	rescheds++;
 	CHECK(zapped > zapped_before);
 	zapped_before = zapped;
@@ -127,6 +128,7 @@ static void on_resched(void)
 	CHECK_EQ(mmu_read_guest(w.vm, 0, &value, 8), 0);
 	/* A fault in the range has to wait for the end. */
 	CHECK_EQ(mmu_page_fault(&w.cpu[0].mmu, &pf), MMU_PF_RETRY);
+	hosted_hooks.resched = on_resched;
 }
 
 static void yields(const struct world_variant *v)
@@ -218,6 +220,40 @@ static void test_stale_fault(void)
 	world_for_each(stale_fault);
 }
 
+static void touch_behind_the_back(unsigned order)
+{
+	uint64_t value = 0x5a;
+
+	if (order == 0 && w.cfg.max_leaf_level == PG_LEVEL_2M)
+		return; /* a table of the other processor's: wait for the page */
+	hosted_hooks.page_alloc = NULL;
+	CHECK_EQ(fake_cpu_touch(&w.cpu[1], 3 * PAGE_SIZE, ACC_W, &value), MMU_PF_FIXED);
+}
+
+/* Another processor brings the page first: ours is freed and theirs is used. */
+static void lost_page(const struct world_variant *v)
+{
+	struct page_fault pf = { .gpa = CHUNK * PAGE_SIZE, .access = ACC_R };
+
+	world_open(&w, v, CHUNK);
+	CHECK(fake_cpu_enter(&w.cpu[0]));
+	fake_cpu_exit(&w.cpu[0]);
+	CHECK_EQ(mmu_page_fault(&w.cpu[0].mmu, &pf), MMU_PF_EMULATE);
+	pf.gpa = 3 * PAGE_SIZE;
+	hosted_hooks.page_alloc = touch_behind_the_back;
+	CHECK_EQ(mmu_page_fault(&w.cpu[0].mmu, &pf), MMU_PF_SPURIOUS);
+	CHECK(!hosted_hooks.page_alloc);
+	CHECK_EQ(world_read(&w, 3, 0), 0x5a);
+	CHECK_EQ(world_stats(&w).backing_pages, level_pages(v->max_leaf_level));
+	CHECK_EQ(atomic_load(&w.vm->backing_reserved), world_stats(&w).backing_pages);
+	world_close(&w);
+}
+
+static void test_lost_page(void)
+{
+	world_for_each(lost_page);
+}
+
 /* A 2M leaf must not slip in beside an invalidation of a part of it. */
 static void test_stale_span(void)
 {
@@ -305,7 +341,7 @@ static void test_iterator(void)
 static const struct ktap_test tests[] = {
 	KTAP(test_flush_order), KTAP(test_no_flush),   KTAP(test_yields),
 	KTAP(test_non_blocking), KTAP(test_stale_fault), KTAP(test_stale_span),
-	KTAP(test_frozen),      KTAP(test_iterator),
+	KTAP(test_frozen),      KTAP(test_iterator),   KTAP(test_lost_page),
 };
 
 int main(int argc, char **argv)

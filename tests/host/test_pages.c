@@ -109,7 +109,8 @@ static bool page_is_free_ram(uint64_t pa)
 
 		if (e->type != BOOT_MEM_RAM && touches(pa, e->base, e->size))
 			return false;
-		inside |= e->type == BOOT_MEM_RAM && e->base <= pa && pa + PAGE <= e->base + e->size;
+		inside |= e->type == BOOT_MEM_RAM && e->base <= pa &&
+			  pa + PAGE <= e->base + e->size;
 	}
 	for (unsigned i = 0; i < bi.module_count; i++)
 		if (touches(pa, bi.modules[i].base, bi.modules[i].size))
@@ -527,7 +528,7 @@ static void test_misuse(void)
 	CHECK(fake_panics(write_after_free, "was written to after it was freed (offset 8"));
 }
 
-/* ---- threads ---------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------- */
 
 #define THREADS     4
 #define THREAD_OPS  20000
@@ -576,33 +577,59 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-static void shape_small(void)
-{
-	/* Short of memory now and then, so that draining races too. */
-	add(MIB, 11 * MIB, BOOT_MEM_RAM);
-	bi.image_base = MIB;
-	bi.image_end = 2 * MIB;
-}
-
-static void threads_child(void)
+static void run_threads(void *(*fn)(void *))
 {
 	pthread_t t[THREADS];
-	struct pages_stats before, after;
 
-	start(shape_small, 16 * MIB);
-	fake_set_cpu_count(THREADS);
-	pages_stats(&before);
 	for (uintptr_t i = 0; i < THREADS; i++)
-		pthread_create(&t[i], NULL, thread_main, (void *)i);
+		pthread_create(&t[i], NULL, fn, (void *)i);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
+}
+
+/* Take single pages until so many are left; how many were taken. */
+static uint64_t leave_pages(uint64_t left)
+{
+	struct pages_stats st;
+	uint64_t n;
+
+	pages_stats(&st);
+	for (n = 0; n < st.free - left; n++)
+		taken[n] = pages_alloc(0, 0);
+	drain_cpus();
+	fake_set_cpu(0);
+	return n;
+}
+
+static void check_all_back(const struct pages_stats *before, uint64_t n)
+{
+	struct pages_stats after;
+
+	while (n)
+		pages_free(taken[--n], 0);
+	drain_cpus();
+	pages_stats(&after);
+	EXPECT(same_layout(before, &after));
+	EXPECT(after.allocs == after.frees);
+}
+
+/* Short of memory now and then, so that one CPU drains another's cache. */
+static void threads_child(void)
+{
+	struct pages_stats before, st;
+	uint64_t n;
+
+	start(shape_pc, 128 * MIB);
+	fake_set_cpu_count(THREADS);
+	pages_stats(&before);
+	n = leave_pages(700);
+	run_threads(thread_main);
 	for (unsigned i = 0; i < 16; i++)
 		if (mailbox[i])
 			pages_free(mailbox[i] & ~(PAGE - 1), mailbox[i] & (PAGE - 1));
-	drain_cpus();
-	pages_stats(&after);
-	EXPECT(same_layout(&before, &after));
-	EXPECT(after.allocs == after.frees);
+	pages_stats(&st);
+	EXPECT(st.failures > 0);
+	check_all_back(&before, n);
 }
 
 static void test_threads(void)
@@ -610,11 +637,55 @@ static void test_threads(void)
 	CHECK(fake_child(threads_child));
 }
 
+/*
+ * Each thread holds at most its share of what is left: then no allocation may ever
+ * fail, for no cache keeps pages back while memory is short.
+ */
+#define SHARE 6
+
+static void *share_main(void *arg)
+{
+	unsigned id = (unsigned)(uintptr_t)arg, seed = id, n = 0;
+	uint64_t mine[SHARE];
+
+	fake_set_cpu(id);
+	for (unsigned i = 0; i < 5 * THREAD_OPS; i++) {
+		if (n && (n == SHARE || rand_r(&seed) % 2)) {
+			pages_free(mine[--n], 0);
+			continue;
+		}
+		mine[n] = pages_alloc(0, 0);
+		EXPECT(mine[n] != PAGES_NONE);
+		n += mine[n] != PAGES_NONE;
+	}
+	while (n)
+		pages_free(mine[--n], 0);
+	return NULL;
+}
+
+static void share_child(void)
+{
+	struct pages_stats before;
+	uint64_t n;
+
+	start(shape_pc, 128 * MIB);
+	fake_set_cpu_count(THREADS);
+	pages_stats(&before);
+	n = leave_pages(THREADS * SHARE);
+	run_threads(share_main);
+	check_all_back(&before, n);
+}
+
+static void test_last_pages_are_shared(void)
+{
+	CHECK(fake_child(share_child));
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_shape_pc),	     KTAP(test_shape_fragments), KTAP(test_shape_high),
 	KTAP(test_shape_no_hole),    KTAP(test_too_little_memory), KTAP(test_exhaustion),
 	KTAP(test_drain_for_large),  KTAP(test_zero),		 KTAP(test_misuse),
-	KTAP(test_threads),
+	KTAP(test_threads),	     KTAP(test_last_pages_are_shared),
 };
 
 int main(int argc, char **argv)

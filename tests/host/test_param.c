@@ -39,7 +39,8 @@ static void test_defaults(void)
 
 static void test_values(void)
 {
-	CHECK_EQ(parse("vendor=vmx mem=0x2000000  smp=1 screen=off help guest-timeout=60\tlog=debug"),
+	CHECK_EQ(parse("vendor=vmx mem=0x2000000  smp=1 screen=off help "
+		       "guest-timeout=60\tlog=debug"),
 		 0);
 	CHECK_EQ(p.vendor, 2);
 	CHECK_EQ(p.mem, 32ul << 20);

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Entry: ``python3 -m phyllo COMMAND``; the make targets call it."""
 
+import os
 import sys
 from typing import Callable
 
 from .config import UserError
 from .doctor import command_doctor
-from .emulator import Stopped, stop_all, stop_on_signals
+from .processes import Stopped, stop_all, stop_on_signals
 from .run import command_iso, command_run
 from .suite import command_check, command_fuzz, command_list, command_test
 from .suite_hosted import command_selftest
@@ -33,6 +34,9 @@ def main(argv: list[str]) -> int:
     except UserError as err:
         print(f"phyllo: {err}", file=sys.stderr, flush=True)
         return 1
+    except BrokenPipeError:  # whoever read our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (KeyboardInterrupt, Stopped):
         print("\nphyllo: stopped", file=sys.stderr, flush=True)
         return 130

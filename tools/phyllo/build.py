@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .bundle import Module, module_from_file
 from .config import ROOT, UserError, build_dir
+from .processes import run
 
 # The default scenario of `make run` and of the ISO, in the order in which they run.
 DEFAULT_GUESTS = ("hello", "memory", "balloon", "unmap")
@@ -26,27 +27,37 @@ def make_environment() -> dict[str, str]:
     return env
 
 
-def make(*targets: str, quiet: bool = False, limit: int = BUILD_LIMIT) -> str:
-    """Build; the output is shown, or with quiet returned.  A failure is a UserError."""
-    argv = ["make", "--no-print-directory", f"-j{os.cpu_count() or 1}", *targets]
+def make_argv(targets: tuple[str, ...]) -> list[str]:
+    return ["make", "-s", "--no-print-directory", f"-j{os.cpu_count() or 1}", *targets]
+
+
+def make(*targets: str) -> None:
+    """Build, with the output shown."""
     try:
         done = subprocess.run(
-            argv, cwd=ROOT, env=make_environment(), stdin=subprocess.DEVNULL, timeout=limit, check=False,
-            text=True, errors="replace",
-            stdout=subprocess.PIPE if quiet else None,
-            stderr=subprocess.STDOUT if quiet else None,
+            make_argv(targets), cwd=ROOT, env=make_environment(), stdin=subprocess.DEVNULL,
+            timeout=BUILD_LIMIT, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise UserError(f"make {' '.join(targets)} did not end within {limit} s") from None
+        raise UserError(f"make {' '.join(targets)} did not end within {BUILD_LIMIT} s") from None
     if done.returncode:
-        tail = "\n" + "\n".join(done.stdout.splitlines()[-30:]) if quiet else ""
-        raise UserError(f"make {' '.join(targets)} failed{tail}")
-    return done.stdout or ""
+        raise UserError(f"make {' '.join(targets)} failed")
+
+
+def make_quietly(*targets: str) -> str:
+    """Build; the output is returned, and shown only on failure."""
+    code, output = run(make_argv(targets), BUILD_LIMIT, ROOT, make_environment())
+    if code is None:
+        raise UserError(f"make {' '.join(targets)} did not end within {BUILD_LIMIT} s")
+    if code:
+        tail = "\n".join(output.splitlines()[-30:])
+        raise UserError(f"make {' '.join(targets)} failed\n{tail}")
+    return output
 
 
 def make_variable(name: str) -> str:
     """A variable of the Makefile, expanded."""
-    return make("-s", f"print-{name}", quiet=True, limit=60).strip()
+    return make_quietly(f"print-{name}").strip()
 
 
 def elf_path() -> Path:

@@ -11,13 +11,22 @@ STAGE = re.compile(r"^\[\s*\d+\.\d+\] stage: (.+)$")
 END = re.compile(r"^phyllo: end: (ok|failed)(?:: (.*))?$")
 GUEST_LINE = re.compile(r"^([A-Za-z0-9._+-]+)\| ?(.*)$")
 # Terminal control sequences: GRUB and firmware draw with them.
-ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()].|[=>78cM])")
+ESCAPE = re.compile(rb"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()].|[=>78cM])|\0")
+# One that may go on in the next piece.
+ESCAPE_BEGUN = re.compile(rb"\x1b(?:\[[0-9;?=]{0,16}|[()])?$")
 
 
-def clean_line(raw: bytes) -> str:
-    """A line without NULs, control sequences and the carriage return."""
-    text = raw.decode("utf-8", "replace").replace("\0", "")
-    return ESCAPE.sub("", text).strip("\r").rstrip()
+class Cleaner:
+    """Takes control sequences and NULs out of a stream of bytes."""
+
+    def __init__(self) -> None:
+        self.held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        data = self.held + data
+        begun = ESCAPE_BEGUN.search(data)
+        self.held = data[begun.start() :] if begun else b""
+        return ESCAPE.sub(b"", data[: begun.start()] if begun else data)
 
 
 @dataclass
@@ -39,20 +48,24 @@ class Console:
     ended: Optional[str] = None  # "ok", "failed"
     end_reason: str = ""
     prompt: bool = False  # waiting for a user
+    ends_with_newline: bool = True
     partial: bytes = b""
+    cleaner: Cleaner = field(default_factory=Cleaner)
 
     def feed(self, data: bytes) -> None:
+        data = self.cleaner.feed(data)
         if self.echo:
             self.echo(data)
         *whole, self.partial = (self.partial + data).split(b"\n")
         for raw in whole:
-            self.add_line(clean_line(raw))
-        self.prompt = self.prompt or self.partial.replace(b"\r", b"").startswith(b"phyllo> ")
+            self.add_line(raw.decode("utf-8", "replace").strip("\r").rstrip())
+        self.prompt = self.prompt or self.partial.lstrip(b"\r").startswith(b"phyllo> ")
 
     def finish(self) -> None:
         """The last line may lack its end."""
+        self.ends_with_newline = not self.partial
         if self.partial:
-            self.add_line(clean_line(self.partial))
+            self.add_line(self.partial.decode("utf-8", "replace").strip("\r").rstrip())
             self.partial = b""
 
     def add_line(self, line: str) -> None:

@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Start an emulator, stream its console, end it in time.
-
-Nothing here may leave a process behind: each emulator is the leader of a process group of its own,
-is killed with that group when a limit trips or we are told to stop, and asks the kernel to
-die with its parent should that be killed outright.
-"""
+"""Start an emulator, stream its console, end it in time."""
 
 import errno
 import os
 import pty
 import selectors
-import shutil
-import signal
 import subprocess
 import termios
-import threading
 import time
 import tty
 from dataclasses import dataclass, field
 from typing import IO, Callable, Optional
 
 from .platforms import Machine
+from .processes import Stopped, reap, spawn, stopping
 
 POLL = 0.1  # seconds between looks at limits and at the process
 DRAIN = 1.0  # longest we read on when the process has ended
@@ -42,61 +35,6 @@ class Ending:
     tripped: str  # sentence; empty when no limit tripped
     seconds: float
     stderr: str
-
-
-running: dict[int, subprocess.Popen] = {}
-running_lock = threading.Lock()
-stopping = threading.Event()
-
-
-class Stopped(Exception):
-    """We were told to stop (Ctrl-C, SIGTERM)."""
-
-
-def kill_group(proc: subprocess.Popen) -> None:
-    try:
-        os.killpg(proc.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def stop_all() -> None:
-    """End every emulator now; those who wait for one get Stopped."""
-    stopping.set()
-    with running_lock:
-        for proc in running.values():
-            kill_group(proc)
-
-
-def stop_on_signals() -> None:
-    """Ctrl-C, `timeout` and a closed terminal end the emulators and then us."""
-
-    def handler(number: int, frame: object) -> None:
-        stop_all()
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handler)
-
-
-def spawn(argv: list[str], **options: object) -> subprocess.Popen:
-    """Start in a process group (and session) of its own."""
-    if shutil.which("setpriv"):
-        argv = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-    with running_lock:
-        if stopping.is_set():
-            raise Stopped
-        proc = subprocess.Popen(argv, start_new_session=True, **options)  # type: ignore[call-overload]
-        running[proc.pid] = proc
-    return proc
-
-
-def reap(proc: subprocess.Popen) -> None:
-    """The whole group ends here, however we got here."""
-    kill_group(proc)
-    proc.wait()
-    with running_lock:
-        running.pop(proc.pid, None)
 
 
 @dataclass
@@ -193,6 +131,8 @@ class Session:
                             selector.unregister(source)
                     elif not copy_keys(key.fd, sink):
                         selector.unregister(key.fd)
+                if stopping.is_set():
+                    return "told to stop"
                 if proc.poll() is not None:
                     self.drain(source)
                     return ""

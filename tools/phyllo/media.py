@@ -2,13 +2,13 @@
 """Boot media: the hybrid ISO (GRUB on BIOS and UEFI) and the EFI system partition of our own loader."""
 
 import shlex
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Sequence
 
 from .bundle import CONFIG, Module, check_modules, config_text
 from .config import UserError
+from .processes import run
 
 TOOL_LIMIT = 120  # seconds; each of these tools needs one
 
@@ -16,17 +16,14 @@ TOOL_LIMIT = 120  # seconds; each of these tools needs one
 def run_tool(argv: Sequence[str], what: str) -> None:
     """Run a host tool; a failure shows what it said."""
     try:
-        done = subprocess.run(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=TOOL_LIMIT, check=False,
-        )
+        code, output = run(argv, TOOL_LIMIT)
     except FileNotFoundError:
         raise UserError(f"{what}: {argv[0]} is not installed (make doctor says how)") from None
-    except subprocess.TimeoutExpired:
-        raise UserError(f"{what}: {argv[0]} did not end within {TOOL_LIMIT} s") from None
-    if done.returncode:
-        tail = "\n".join(done.stdout.splitlines()[-10:])
-        raise UserError(f"{what}: {argv[0]} failed with code {done.returncode}:\n{tail}")
+    if code is None:
+        raise UserError(f"{what}: {argv[0]} did not end within {TOOL_LIMIT} s")
+    if code:
+        tail = "\n".join(output.splitlines()[-10:])
+        raise UserError(f"{what}: {argv[0]} failed with code {code}:\n{tail}")
 
 
 # ---- GRUB ---------------------------------------------------------------------------

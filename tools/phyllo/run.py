@@ -44,7 +44,7 @@ def command_line(req: Request, interactive: bool) -> str:
 
 
 def show(data: bytes) -> None:
-    sys.stdout.buffer.write(data.replace(b"\0", b""))
+    sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
 
@@ -60,22 +60,31 @@ def start(spec: BootSpec, limits: Limits, work: Path) -> BootResult:
         return boot(spec, work, limits, echo=show, keyboard=keyboard)
 
 
+def stage_line(result: BootResult) -> str:
+    """Stages with their times; one that comes several times in a row is summed up."""
+    sums: list[tuple[str, float, int]] = []
+    for name, took in result.console.stage_times(result.ending.seconds):
+        if sums and sums[-1][0] == name:
+            _, before, count = sums.pop()
+            sums.append((name, before + took, count + 1))
+        else:
+            sums.append((name, took, 1))
+    parts = [f"{f'{count} x ' if count > 1 else ''}{name} {took:.2f} s" for name, took, count in sums]
+    return f"stages: {', '.join(parts)}"
+
+
 def summary(result: BootResult) -> int:
     """The closing lines, in wall-clock time; the exit code."""
     seconds = result.ending.seconds
-    if result.console.partial or (result.console.lines and result.console.lines[-1]):
+    if not result.console.ends_with_newline:
         print()
-    times = [f"{name} {took:.2f} s" for name, took in result.console.stage_times(seconds) if took >= 0.005]
-    say(f"stages: {', '.join(times)}")
+    say(stage_line(result))
     problem = result.problem()
     if not problem:
         say(f"ok, in {seconds:.1f} s on {result.spec.platform} ({result.spec.boot})")
         return 0
-    if result.console.ended is None and result.ending.stderr.strip():
-        print(result.ending.stderr.strip(), flush=True)
-    if result.ending.tripped:
-        print("the last lines of its output were:")
-        print("\n".join(f"  | {line}" for line in result.console.tail(25)))
+    if result.console.ended is None and not result.ending.tripped:
+        print("\n".join(result.complaints()), flush=True)
     say(f"FAILED after {seconds:.1f} s: {problem}")
     return 1
 
@@ -91,7 +100,7 @@ def command_run(env: Mapping[str, str] = os.environ) -> int:
     platform, why = choose_platform(req.platform, host)
     boot_path, mem = check_platform(req, platform)
     check_kvm(platform, host)
-    say(f"platform {platform} ({why}), boot path {boot_path}, {req.smp} CPUs, {mem}M")
+    say(f"platform {platform} ({why}), boot path {boot_path}, {req.smp} CPU{'s' * (req.smp > 1)}, {mem}M")
     deps.install(["python", "build", *deps.needs_of_boot(platform, boot_path)])
     build.make(*build.targets_of_boot(boot_path))
     interactive = on_terminal()

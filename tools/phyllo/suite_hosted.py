@@ -3,14 +3,13 @@
 
 import os
 import re
-import subprocess
 import sys
 import unittest
 from pathlib import Path
 
 from .config import ROOT, build_dir
-from .emulator import Stopped, reap, spawn, stopping
 from .ktap import Case, parse
+from .processes import run
 from .testing import Test
 
 TEST_LIMIT = 300  # seconds for one hosted test program
@@ -25,23 +24,11 @@ SANITIZERS = {
 
 
 def run_program(argv: list[str], work: Path, limit: float) -> tuple[int | None, list[str]]:
-    """Exit code (None: did not end in time) and output lines.  Ends with the group killed."""
+    """Exit code (None: did not end in time) and output lines, which are kept in work."""
     work.mkdir(parents=True, exist_ok=True)
-    log = work / "output.log"
-    with open(log, "wb") as out:
-        proc = spawn(
-            argv, cwd=work, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-            env={**os.environ, **SANITIZERS},
-        )  # fmt: skip
-        try:
-            code: int | None = proc.wait(limit)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            reap(proc)
-    if stopping.is_set():
-        raise Stopped
-    return code, log.read_text("utf-8", "replace").splitlines()
+    code, output = run(argv, limit, work, {**os.environ, **SANITIZERS})
+    (work / "output.log").write_text(output)
+    return code, output.splitlines()
 
 
 def ending_case(code: int | None, lines: list[str], limit: float, cases_failed: bool) -> list[Case]:
@@ -55,7 +42,7 @@ def ending_case(code: int | None, lines: list[str], limit: float, cases_failed: 
 def hosted_test(source: Path) -> Test:
     name = source.stem.removeprefix("test_")
 
-    def run(work: Path) -> list[Case]:
+    def run_test(work: Path) -> list[Case]:
         program = build_dir() / "hosted" / source.stem
         if not program.is_file():
             return [Case("build", "failed", [f"{program} was not built"])]
@@ -64,7 +51,7 @@ def hosted_test(source: Path) -> Test:
         failed = any(case.status == "failed" for case in cases)
         return cases + ending_case(code, lines, TEST_LIMIT, failed)
 
-    return Test(f"hosted/{name}", run)
+    return Test(f"hosted/{name}", run_test)
 
 
 def hosted_tests() -> list[Test]:
@@ -81,7 +68,7 @@ def hosted_tests() -> list[Test]:
 def fuzz_test(source: Path, seconds: int) -> Test:
     name = source.stem.removeprefix("fuzz_")
 
-    def run(work: Path) -> list[Case]:
+    def run_test(work: Path) -> list[Case]:
         program = build_dir() / "fuzz" / source.stem
         if not program.is_file():
             return [Case("build", "failed", [f"{program} was not built"])]
@@ -101,7 +88,7 @@ def fuzz_test(source: Path, seconds: int) -> Test:
         what = f"did not end within {limit} s" if code is None else f"ended with exit code {code}"
         return [Case("no finding", "failed", [f"{what}; inputs are in {work}", *lines[-60:]])]
 
-    return Test(f"fuzz/{name}", run)
+    return Test(f"fuzz/{name}", run_test)
 
 
 def fuzz_tests(seconds: int = FUZZ_SECONDS) -> list[Test]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 from .config import UserError, build_dir
-from .emulator import Stopped, stopping
 from .junit import write_junit
 from .ktap import Case, format_cases
+from .processes import Stopped, stop_all, stopping
 
 # One emulator per core at most, and more than two fill the memory of a small machine.
 WORKERS = max(1, min(2, os.cpu_count() or 1))
@@ -105,6 +105,9 @@ def run_all(tests: Sequence[Test], workers: int = WORKERS) -> list[Done]:
                 result = future.result()
                 done.append(result)
                 print(format_cases(result.name, len(done), result.cases, result.seconds), flush=True)
+        except BaseException:
+            stop_all()
+            raise
         finally:
             heartbeat.done.set()
             pool.shutdown(cancel_futures=True)

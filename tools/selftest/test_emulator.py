@@ -127,6 +127,7 @@ class RunnerDies(Fake):
         code = (
             "import sys, pathlib\n"
             "from phyllo.emulator import *\n"
+            "from phyllo.processes import stop_on_signals\n"
             "from phyllo.platforms import Machine\n"
             "stop_on_signals()\n"
             "m = Machine(['bash', '-c', 'echo $$ > pid; exec sleep 60'], pathlib.Path(sys.argv[1]), 'stdio')\n"
@@ -161,6 +162,12 @@ class Lines(unittest.TestCase):
         console.feed(b"ging\r\nhello| ok 1 x\n")
         self.assertEqual(console.lines, ["[    0.5] stage: paging", "hello| ok 1 x"])
         self.assertEqual(console.guest_lines(), {"hello": ["ok 1 x"]})
+
+    def test_cut_control_sequence(self):
+        console = Console()
+        for piece in (b"a\x1b", b"[0", b"1;01Hb\x1b[", b"2Jc\n"):
+            console.feed(piece)
+        self.assertEqual(console.lines, ["abc"])
 
     def test_prompt(self):
         console = Console()

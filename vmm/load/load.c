@@ -61,7 +61,8 @@ int flat_plan(struct load_plan *p, const struct flat_addresses *a, uint64_t head
 	s.mem_size = s.file_size;
 	if (a->bss_end) {
 		if (a->bss_end < a->load_addr + s.file_size)
-			return load_refuse(p, -ENOEXEC, "bss end 0x%x lies below the load end 0x%lx",
+			return load_refuse(p, -ENOEXEC,
+					   "bss end 0x%x lies below the load end 0x%lx",
 					   a->bss_end, a->load_addr + s.file_size);
 		s.mem_size = (uint64_t)a->bss_end - a->load_addr;
 	}

@@ -43,7 +43,8 @@ static int plan_kludge(struct load_plan *p, uint64_t offset)
 	struct flat_addresses a;
 
 	if (offset + KLUDGE_SIZE > MIN(p->req->size, (uint64_t)SEARCH_BYTES))
-		return load_refuse(p, -ENOEXEC, "truncated in the multiboot header at 0x%lx", offset);
+		return load_refuse(p, -ENOEXEC, "truncated in the multiboot header at 0x%lx",
+				   offset);
 	a.header_addr = load_get32(h + 12);
 	a.load_addr = load_get32(h + 16);
 	a.load_end = load_get32(h + 20);
@@ -64,7 +65,8 @@ int multiboot1_plan(struct load_plan *p, bool *found, uint64_t *near_miss)
 	flags = load_get32((const uint8_t *)p->req->image + offset + 4);
 	unknown = flags & FLAGS_REQUIRED & ~FLAGS_KNOWN;
 	if (unknown)
-		return load_refuse(p, -ENOEXEC, "requires multiboot feature %d, which does not exist",
+		return load_refuse(p, -ENOEXEC,
+				   "requires multiboot feature %d, which does not exist",
 				   __builtin_ctz(unknown));
 	/* The kludge wins over an ELF header, as the specification says. */
 	if (flags & FLAG_KLUDGE)

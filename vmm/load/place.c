@@ -149,8 +149,8 @@ static int refuse_segment(struct load_plan *p, const struct load_segment *s)
 	if (p->flat)
 		return load_refuse(p, -E2BIG, "the image (0x%lx-0x%lx) lies outside guest memory",
 				   s->gpa, last);
-	return load_refuse(p, -E2BIG, "segment %u (0x%lx-0x%lx) lies outside guest memory", s->number,
-			   s->gpa, last);
+	return load_refuse(p, -E2BIG, "segment %u (0x%lx-0x%lx) lies outside guest memory",
+			   s->number, s->gpa, last);
 }
 
 static int take_segments(struct load_plan *p)
@@ -165,7 +165,8 @@ static int take_segments(struct load_plan *p)
 			const struct load_segment *t = &p->segments[j];
 
 			if (range_overlaps(r, range_clamped(t->gpa, t->mem_size)))
-				return load_refuse(p, -ENOEXEC, "segments %u and %u overlap at 0x%lx",
+				return load_refuse(p, -ENOEXEC,
+						   "segments %u and %u overlap at 0x%lx",
 						   t->number, s->number, MAX(s->gpa, t->gpa));
 		}
 		if (!range_inside(&p->free, r))
@@ -174,7 +175,8 @@ static int take_segments(struct load_plan *p)
 		take(p, s->gpa, s->mem_size);
 	}
 	if (!entry_inside)
-		return load_refuse(p, -ENOEXEC, "entry point 0x%lx lies outside the image", p->entry);
+		return load_refuse(p, -ENOEXEC, "entry point 0x%lx lies outside the image",
+				   p->entry);
 	if (p->entry >= LOAD_4G)
 		return load_refuse(p, -ENOEXEC, "entry point 0x%lx lies above 4 GiB", p->entry);
 	return 0;
@@ -214,6 +216,7 @@ int place_info(struct load_plan *p, uint64_t size)
 {
 	if (range_find_room(&p->free, size, PAGE_SIZE, INFO_LOWEST, LOAD_4G, &p->info_gpa))
 		return 0;
-	return load_refuse(p, -E2BIG, "no room in guest memory for the boot information of 0x%lx bytes",
+	return load_refuse(p, -E2BIG,
+			   "no room in guest memory for the boot information of 0x%lx bytes",
 			   size);
 }

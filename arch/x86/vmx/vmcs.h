@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- capability MSRs (appendix A) ------------------------------------------------ */
+/* ---- capability MSRs (appendix A) ---------------------------------------------------- */
 
 #define MSR_VMX_BASIC 0x480
 #define MSR_VMX_MISC 0x485
@@ -42,7 +42,7 @@
 #define FEATURE_CONTROL_LOCKED (1ul << 0)
 #define FEATURE_CONTROL_VMX (1ul << 2) /* outside SMX */
 
-/* ---- control bits (25.6 - 25.8) ----------------------------------------------------- */
+/* ---- control bits (25.6 - 25.8) ------------------------------------------------------ */
 
 #define PIN_EXT_INTR (1u << 0)
 #define PIN_NMI (1u << 3)
@@ -77,7 +77,7 @@
 #define VMENTRY_LOAD_PAT (1u << 14)
 #define VMENTRY_LOAD_EFER (1u << 15)
 
-/* ---- other bit layouts -------------------------------------------------------------- */
+/* ---- other bit layouts --------------------------------------------------------------- */
 
 #define EPTP_WB 6u
 #define EPTP_LEVELS(n) (((uint64_t)(n) - 1) << 3)
@@ -106,7 +106,7 @@
 
 #define REASON_ENTRY_FAILED (1u << 31)
 
-/* ---- exit reasons (appendix C): (name, number) ------------------------------------------ */
+/* ---- exit reasons (appendix C): (name, number) --------------------------------------- */
 
 #define VMX_REASONS(X)                                                                  \
 	X(EXCEPTION_NMI, 0) X(EXTERNAL_INTERRUPT, 1) X(TRIPLE_FAULT, 2) X(INIT, 3)      \
@@ -128,7 +128,7 @@ enum vmx_reason {
 	REASON_VMFAIL = 0xffff,
 };
 
-/* ---- VMCS fields (appendix B) -------------------------------------------------------------- */
+/* ---- VMCS fields (appendix B) -------------------------------------------------------- */
 
 /* Segments follow the instruction encoding, then LDTR and TR, two apart. */
 #define VMCS_GUEST_SELECTOR(seg) (0x0800u + 2 * (seg))

@@ -21,7 +21,7 @@
 static spinlock_t vmxon_lock = SPINLOCK_INIT;
 static uint64_t *vmxon_pa;
 
-/* ---- probe ------------------------------------------------------------------------- */
+/* ---- probe --------------------------------------------------------------------------- */
 
 static int refuse_feature_control(uint64_t value, char *why, size_t why_size)
 {

@@ -5,6 +5,7 @@
  *   vmx.c           probe, switching VT-x on and off, the table of operations
  *   vmx_controls.c  choice of the control words (pure)
  *   vmx_vcpu.c      life of a vCPU, loading it on a CPU, entering the guest
+ *   vmx_host.c      the host's state, and its events that arrived in the guest
  *   vmx_state.c     registers, segments and MSRs of the guest (pure, but for the last)
  *   vmx_segment.c   what VM entry demands of segments (pure)
  *   vmx_event.c     injection, reinjection, interrupt window (pure)
@@ -21,7 +22,7 @@
 #include "arch/x86/vmx/vmcs.h"
 #include "vmm/vcpu.h"
 
-/* ---- this machine's VT-x (vmx_controls.c) ---------------------------------------- */
+/* ---- this machine's VT-x (vmx_controls.c) -------------------------------------------- */
 
 /* The capability MSRs as they read: low half "must be 1", high half "may be 1" for controls. */
 struct vmx_cap {
@@ -46,7 +47,7 @@ void vmx_controls_describe(const struct vmx_cap *cap, const struct vmx_controls 
 extern struct vmx_cap vmx_cap;
 extern struct vmx_controls vmx_controls;
 
-/* ---- a vCPU ------------------------------------------------------------------------ */
+/* ---- a vCPU -------------------------------------------------------------------------- */
 
 #define VMX_NO_CPU (~0u)
 
@@ -122,13 +123,13 @@ void vmx_clear_intr_shadow(struct vcpu *vcpu);
 void vmx_pend_single_step(struct vcpu *vcpu);
 
 /* vmx_check.c */
-/* The first rule of SDM vol. 3C, 27.3.1 that the VMCS breaks, as a sentence; NULL: none that we know. */
+/* The first rule of SDM vol. 3C, 27.3.1 that the VMCS breaks; NULL: none that we know. */
 const char *vmx_broken_rule(void);
 
 /* vmx_dump.c */
 void vmx_dump(struct vcpu *vcpu, void (*emit)(const char *line));
 
-/* ---- exits (vmx_exit.c) ------------------------------------------------------------------ */
+/* ---- exits (vmx_exit.c) -------------------------------------------------------------- */
 
 /* The exit information fields that a reason fills; others are not worth a VMREAD. */
 enum {
@@ -147,6 +148,10 @@ struct vmx_exit_info {
 	uint64_t gpa;
 	uint64_t cr0;
 };
+
+/* vmx_host.c */
+void vmx_host_save(void);
+void vmx_host_deliver(const struct vmx_exit_info *info);
 
 unsigned vmx_exit_needs(uint32_t reason);
 void vmx_exit_decode(const struct vmx_exit_info *info, struct vm_exit *exit);

@@ -57,8 +57,8 @@ void vmx_event_recover(struct vcpu *vcpu, uint32_t info)
 	if (has_insn_len(event.type))
 		event.insn_len = (uint8_t)vmcs_read(VMCS_EXIT_INSN_LEN);
 	if (event.type == EVENT_NMI)
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI);
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) &
+								~(uint64_t)INTERRUPTIBILITY_NMI);
 	vcpu->inject = event;
 }
 

@@ -12,7 +12,7 @@
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/util.h"
 
-/* ---- segments ------------------------------------------------------------------ */
+/* ---- segments ------------------------------------------------------------------------ */
 
 /* VT-x numbers LDTR before TR. */
 static unsigned vmcs_segment(enum vm_seg seg)
@@ -49,7 +49,7 @@ unsigned vmx_get_cpl(struct vcpu *vcpu)
 	return SEG_ATTR_DPL((uint32_t)vmcs_read(VMCS_GUEST_ATTR(SEG_SS)));
 }
 
-/* ---- control registers ----------------------------------------------------------- */
+/* ---- control registers --------------------------------------------------------------- */
 
 /*
  * CD and NW stay the host's: memory types come from the EPT, and a guest that
@@ -141,7 +141,7 @@ void vmx_set_efer(struct vcpu *vcpu, uint64_t efer)
 	vmx_of(vcpu)->flush_vpid = true;
 }
 
-/* ---- all of it ---------------------------------------------------------------------- */
+/* ---- all of it ----------------------------------------------------------------------- */
 
 void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *st)
 {
@@ -178,7 +178,7 @@ void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *st)
 	vmx_of(vcpu)->flush_vpid = true;
 }
 
-/* ---- MSRs ------------------------------------------------------------------------------ */
+/* ---- MSRs ---------------------------------------------------------------------------- */
 
 static const uint32_t switched_msrs[VMX_SWITCHED_MSRS] = {
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE,

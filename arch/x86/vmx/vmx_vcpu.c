@@ -25,7 +25,7 @@ void vmcs_access_failed(const char *what, uint32_t field)
 	panic("%s of VMCS field 0x%x failed: no such field, or no current VMCS", what, field);
 }
 
-/* ---- VPIDs ------------------------------------------------------------------------ */
+/* ---- VPIDs --------------------------------------------------------------------------- */
 
 static spinlock_t vpid_lock = SPINLOCK_INIT;
 static uint64_t vpid_used[0x10000 / 64] = { 1 }; /* 0 means none */
@@ -171,58 +171,7 @@ void vmx_vcpu_destroy(struct vcpu *vcpu)
 	vcpu->arch = NULL;
 }
 
-/* ---- on and off a CPU --------------------------------------------------------------------- */
-
-struct table_register {
-	uint16_t limit;
-	uint64_t base;
-} __attribute__((packed));
-
-#define READ_SELECTOR(reg)                                               \
-	({                                                               \
-		uint16_t selector_;                                      \
-		__asm__ volatile("mov %%" reg ", %0" : "=r"(selector_)); \
-		selector_;                                               \
-	})
-
-/* From the 16-byte descriptor in the GDT (SDM vol. 3A, 8.2.3). */
-static uint64_t tss_base(uint64_t gdt, uint16_t selector)
-{
-	const uint64_t *d = (const uint64_t *)(gdt + (selector & ~7u));
-
-	return (d[0] >> 16 & 0xffffff) | (d[0] >> 56) << 24 | d[1] << 32;
-}
-
-/* Everything of this CPU that an exit restores, but RSP (vmx_entry.asm) and RIP. */
-static void write_host_state(void)
-{
-	struct table_register gdt, idt;
-	uint16_t tr;
-
-	__asm__ volatile("sgdt %0" : "=m"(gdt));
-	__asm__ volatile("sidt %0" : "=m"(idt));
-	__asm__ volatile("str %0" : "=r"(tr));
-	vmcs_write(VMCS_HOST_ES, READ_SELECTOR("es"));
-	vmcs_write(VMCS_HOST_CS, READ_SELECTOR("cs"));
-	vmcs_write(VMCS_HOST_SS, READ_SELECTOR("ss"));
-	vmcs_write(VMCS_HOST_DS, READ_SELECTOR("ds"));
-	vmcs_write(VMCS_HOST_FS, READ_SELECTOR("fs"));
-	vmcs_write(VMCS_HOST_GS, READ_SELECTOR("gs"));
-	vmcs_write(VMCS_HOST_TR, tr);
-	vmcs_write(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
-	vmcs_write(VMCS_HOST_GS_BASE, rdmsr(MSR_GS_BASE));
-	vmcs_write(VMCS_HOST_TR_BASE, tss_base(gdt.base, tr));
-	vmcs_write(VMCS_HOST_GDT_BASE, gdt.base);
-	vmcs_write(VMCS_HOST_IDT_BASE, idt.base);
-	vmcs_write(VMCS_HOST_CR0, read_cr0());
-	vmcs_write(VMCS_HOST_CR3, read_cr3());
-	vmcs_write(VMCS_HOST_CR4, read_cr4());
-	vmcs_write(VMCS_HOST_EFER, rdmsr(MSR_EFER));
-	vmcs_write(VMCS_HOST_PAT, rdmsr(MSR_PAT));
-	vmcs_write(VMCS_HOST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
-	vmcs_write(VMCS_HOST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
-	vmcs_write(VMCS_HOST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
-}
+/* ---- on and off a CPU ---------------------------------------------------------------- */
 
 /* DR7 moves with the VMCS; an exit leaves it off, so these are inert in the host. */
 static void debug_load(const struct vmx_vcpu *v)
@@ -249,7 +198,7 @@ void vmx_vcpu_load(struct vcpu *vcpu)
 
 	if (!vmx_ptrld(v->vmcs_pa))
 		panic("VMPTRLD of vCPU %u's VMCS at 0x%lx failed", vcpu->id, v->vmcs_pa);
-	write_host_state();
+	vmx_host_save();
 	vmx_msrs_load(v);
 	debug_load(v);
 	/* What it left on this CPU before it went elsewhere, or a former owner of its VPID. */
@@ -269,7 +218,7 @@ void vmx_vcpu_put(struct vcpu *vcpu)
 	v->launched = false;
 }
 
-/* ---- translations ---------------------------------------------------------------------------- */
+/* ---- translations -------------------------------------------------------------------- */
 
 /* Entries of an earlier life of the root's page may linger under the same EPTP. */
 void vmx_set_root(struct vcpu *vcpu, hpa_t root)
@@ -296,7 +245,7 @@ static void flush_owed(struct vmx_vcpu *v)
 	v->flush_ept = v->flush_vpid = false;
 }
 
-/* ---- into the guest and back --------------------------------------------------------------------- */
+/* ---- into the guest and back --------------------------------------------------------- */
 
 static void collect_exit(struct vmx_exit_info *info)
 {
@@ -315,22 +264,7 @@ static void collect_exit(struct vmx_exit_info *info)
 		info->cr0 = vmcs_read(VMCS_CR0_SHADOW);
 }
 
-/*
- * The exit has taken the NMI or machine check off the processor: hand it to the
- * host's handler.  NMIs stay blocked until that handler's IRET.
- */
-static void deliver_host_event(const struct vmx_exit_info *info)
-{
-	unsigned vector = info->event & EVENT_INFO_VECTOR;
-
-	if (info->reason == REASON_EXCEPTION_NMI && EVENT_INFO_TYPE(info->event) == EVENT_NMI)
-		__asm__ volatile("int %0" : : "i"(VEC_NMI) : "memory");
-	else if ((info->reason == REASON_EXCEPTION_NMI && vector == VEC_MC) ||
-		 (info->reason & 0xffff) == REASON_ENTRY_MACHINE_CHECK)
-		__asm__ volatile("int %0" : : "i"(VEC_MC) : "memory");
-}
-
-/* The exit's other marks on the guest: an event cut short, or an IRET that must block NMIs again. */
+/* Other marks of the exit: an event cut short, or an IRET that must block NMIs again. */
 static void recover_events(struct vcpu *vcpu, const struct vmx_exit_info *info)
 {
 	uint32_t idt = (uint32_t)vmcs_read(VMCS_IDT_EVENT);
@@ -379,7 +313,7 @@ void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 	}
 	regs->cr2 = read_cr2();
 	collect_exit(&info);
-	deliver_host_event(&info);
+	vmx_host_deliver(&info);
 	regs->gpr[GPR_RSP] = vmcs_read(VMCS_GUEST_RSP);
 	regs->rip = vmcs_read(VMCS_GUEST_RIP);
 	regs->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
