@@ -14,14 +14,19 @@
 
 static struct region region;
 
+static uint64_t gpa_of(unsigned page)
+{
+	return region.base + page * PAGE_SIZE;
+}
+
 static long out(unsigned page, unsigned n, unsigned flags)
 {
-	return hypercall(PHYLLO_HC_BALLOON_OUT, region.base + page * PAGE_SIZE, n * PAGE_SIZE, flags, 0);
+	return hypercall(PHYLLO_HC_BALLOON_OUT, gpa_of(page), n * PAGE_SIZE, flags, 0);
 }
 
 static long in(unsigned page, unsigned n, unsigned flags)
 {
-	return hypercall(PHYLLO_HC_BALLOON_IN, region.base + page * PAGE_SIZE, n * PAGE_SIZE, flags, 0);
+	return hypercall(PHYLLO_HC_BALLOON_IN, gpa_of(page), n * PAGE_SIZE, flags, 0);
 }
 
 static void mark_zero(unsigned page, unsigned n)
@@ -120,8 +125,8 @@ static void test_buffers_that_are_out(void)
 	if (!ktap_need_phyllo())
 		return;
 	CHECK_EQ(out(3, 1, 0), 1);
-	CHECK_EQ(hypercall(PHYLLO_HC_CONSOLE_WRITE, region.base + 3 * PAGE_SIZE, 8, 0, 0), PHYLLO_EFAULT);
-	CHECK_EQ(hypercall(PHYLLO_HC_STATS_READ, region.base + 3 * PAGE_SIZE, 256, 0, 0), PHYLLO_EFAULT);
+	CHECK_EQ(hypercall(PHYLLO_HC_CONSOLE_WRITE, gpa_of(3), 8, 0, 0), PHYLLO_EFAULT);
+	CHECK_EQ(hypercall(PHYLLO_HC_STATS_READ, gpa_of(3), 256, 0, 0), PHYLLO_EFAULT);
 	CHECK_EQ(in(3, 1, 0), 1);
 	mark_zero(3, 1);
 	region_verify_all(&region);
@@ -145,7 +150,7 @@ static void test_random_ranges(void)
 			n = region.pages - page;
 		for (unsigned i = page; i < page + n; i++)
 			expect += is_out[i] != go_out;
-		CHECK_EQ(go_out ? out(page, n, random32() & 1) : in(page, n, random32() & 1), expect);
+		CHECK_EQ((go_out ? out : in)(page, n, random32() & 1), expect);
 		for (unsigned i = page; i < page + n; i++) {
 			if (is_out[i] && !go_out) {
 				region.salt[i] = 0;

@@ -59,6 +59,7 @@ static void test_segments(void)
 static void test_hypercalls(void)
 {
 	static const char text[] = "# 32-bit code wrote this by hypercall\n";
+	const unsigned long size = sizeof(text) - 1;
 
 	if (!ktap_need_phyllo())
 		return;
@@ -66,8 +67,8 @@ static void test_hypercalls(void)
 	for (unsigned i = 0; i < 2; i++) {
 		CHECK_EQ(hypercall_by(i, PHYLLO_HC_VERSION, 0, 0, 0, 0), PHYLLO_ABI_VERSION);
 		CHECK_EQ(hypercall_by(i, 0xffffffff, 0, 0, 0, 0), PHYLLO_ENOSYS);
-		CHECK_EQ(hypercall_by(i, PHYLLO_HC_CONSOLE_WRITE, (uintptr_t)text, sizeof(text) - 1, 0, 0),
-			 (long)sizeof(text) - 1);
+		CHECK_EQ(hypercall_by(i, PHYLLO_HC_CONSOLE_WRITE, (uintptr_t)text, size, 0, 0),
+			 size);
 	}
 	CHECK_EQ(audit(), 0);
 }

@@ -5,7 +5,9 @@
 #include "tests/guest/lib/x86.h"
 
 #define COM1 0x3f8
-enum { THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
+enum {
+	THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR = 7,
+};
 #define LCR_DLAB 0x80
 #define LCR_8N1 0x03
 #define LSR_DATA_READY 0x01

@@ -20,7 +20,9 @@ static void test_signature(void)
 		return;
 	r = cpuid(PHYLLO_CPUID_BASE, 0);
 	CHECK(r.eax >= PHYLLO_CPUID_FEATURES && r.eax < PHYLLO_CPUID_BASE + 0x100);
-	CHECK(!memcmp(&r.ebx, "Phyl", 4) && !memcmp(&r.ecx, "loPh", 4) && !memcmp(&r.edx, "yllo", 4));
+	CHECK(!memcmp(&r.ebx, "Phyl", 4));
+	CHECK(!memcmp(&r.ecx, "loPh", 4));
+	CHECK(!memcmp(&r.edx, "yllo", 4));
 	CHECK(cpuid(1, 0).ecx & FEATURE_1_ECX_HYPERVISOR);
 	r = cpuid(PHYLLO_CPUID_FEATURES, 0);
 	CHECK_EQ(r.eax, PHYLLO_ABI_VERSION);
@@ -88,7 +90,8 @@ static void test_osxsave_follows_cr4(void)
 
 static void test_upper_halves_are_zero(void)
 {
-	static const uint32_t leaves[] = { 0, 1, 7, 0x40000000, 0x80000000, 0x80000008, 0xffffffff };
+	static const uint32_t leaves[] = { 0,          1,          7,         0x40000000,
+					   0x80000000, 0x80000008, 0xffffffff };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++) {
 		uint64_t a = 0xdeadbeef00000000ull | leaves[i], b = ~0ull, d = ~0ull;

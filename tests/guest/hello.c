@@ -35,8 +35,10 @@ static void test_memory_map(void)
 	uint64_t total = 0;
 
 	for (unsigned i = 0; i < info.ram_count; i++) {
-		printf("# RAM 0x%09lx - 0x%09lx\n", info.ram[i].base, info.ram[i].base + info.ram[i].size);
-		total += info.ram[i].size;
+		const struct ram_range *r = &info.ram[i];
+
+		printf("# RAM 0x%09lx - 0x%09lx\n", r->base, r->base + r->size);
+		total += r->size;
 	}
 	printf("# %lu KiB of RAM, %u other ranges, %u modules\n", total >> 10, info.other_count,
 	       info.module_count);

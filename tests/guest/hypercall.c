@@ -87,8 +87,8 @@ static void check_registers(uint64_t nr, bool vmcall)
 	hypercall_regs(regs, vmcall);
 	for (unsigned i = 1; i < 16; i++)
 		if (i != 4 && regs[i] != want[i])
-			ktap_fail(__FILE__, __LINE__, "call 0x%lx: register %u is 0x%lx, not 0x%lx", nr, i,
-				  regs[i], want[i]);
+			ktap_fail(__FILE__, __LINE__, "call 0x%lx: register %u is 0x%lx, not 0x%lx",
+				  nr, i, regs[i], want[i]);
 	CHECK_EQ(regs[4] & RFLAGS_CF, 0); /* cmp of 0 or 1 with 0 */
 	CHECK_EQ(regs[4] >> 6 & 1, !vmcall); /* ZF */
 }
@@ -114,6 +114,12 @@ struct bad_range {
 	long want;
 };
 
+static void report_call(uint64_t nr, const struct bad_range *b, long ret)
+{
+	ktap_fail(__FILE__, __LINE__, "call 0x%lx (0x%lx, 0x%lx, 0x%lx, 0x%lx) gave %ld, not %ld",
+		  nr, b->gpa, b->size, b->flags, b->vm, ret, b->want);
+}
+
 static void check_ranges(const struct bad_range *list, unsigned count)
 {
 	struct snapshot before = snapshot_take();
@@ -125,9 +131,7 @@ static void check_ranges(const struct bad_range *list, unsigned count)
 			long ret = hypercall(range_calls[c], b->gpa, b->size, b->flags, b->vm);
 
 			if (ret != b->want)
-				ktap_fail(__FILE__, __LINE__,
-					  "call 0x%x (0x%lx, 0x%lx, 0x%lx, 0x%lx) gave %ld, not %ld",
-					  range_calls[c], b->gpa, b->size, b->flags, b->vm, ret, b->want);
+				report_call(range_calls[c], b, ret);
 		}
 	}
 	snapshot_check(&before);
@@ -204,7 +208,8 @@ static void test_console_arguments(void)
 		return;
 	console_flush();
 	CHECK_EQ(hypercall(PHYLLO_HC_CONSOLE_WRITE, gpa, sizeof(text) - 1, 0, 0), sizeof(text) - 1);
-	CHECK_EQ(hypercall(PHYLLO_HC_CONSOLE_WRITE, gpa, PHYLLO_CONSOLE_MAX + 1, 0, 0), PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_CONSOLE_WRITE, gpa, PHYLLO_CONSOLE_MAX + 1, 0, 0),
+		 PHYLLO_EINVAL);
 	CHECK_EQ(hypercall(PHYLLO_HC_CONSOLE_WRITE, gpa, ~0ul, 0, 0), PHYLLO_EINVAL);
 	CHECK_EQ(hypercall(PHYLLO_HC_CONSOLE_WRITE, gpa, 1ul << 32 | 1, 0, 0), PHYLLO_EINVAL);
 	CHECK_EQ(hypercall(PHYLLO_HC_CONSOLE_WRITE, memory_end, 1, 0, 0), PHYLLO_EFAULT);
@@ -313,8 +318,8 @@ static void test_random_arguments(void)
 			continue;
 		ret = hypercall(nr, gpa, size, flags, vm);
 		if (ret != PHYLLO_EINVAL && ret != PHYLLO_ENOENT && ret != PHYLLO_EPERM)
-			ktap_fail(__FILE__, __LINE__, "call 0x%lx (0x%lx, 0x%lx, 0x%lx, 0x%lx) gave %ld",
-				  nr, gpa, size, flags, vm, ret);
+			report_call(nr, &(struct bad_range){ gpa, size, flags, vm, PHYLLO_EINVAL },
+				    ret);
 	}
 	snapshot_check(&before);
 }

@@ -133,8 +133,8 @@ static void test_statistics(void)
 	faults = stat_read("pf_taken") - faults_before;
 	mapped = stat_read("pages_4k") + 512 * stat_read("pages_2m") +
 		 512 * 512 * stat_read("pages_1g");
-	printf("# %llu faults mapped %llu 4K, %llu 2M, %llu 1G pages\n", faults, stat_read("pages_4k"),
-	       stat_read("pages_2m"), stat_read("pages_1g"));
+	printf("# %llu faults mapped %llu 4K, %llu 2M, %llu 1G pages\n", faults,
+	       stat_read("pages_4k"), stat_read("pages_2m"), stat_read("pages_1g"));
 	CHECK(stat_read("pf_taken") != STAT_NONE && faults > 0);
 	CHECK(stat_read("backing_pages") != STAT_NONE && stat_read("backing_pages") >= page_count);
 	CHECK(mapped >= page_count);

@@ -12,6 +12,7 @@
 
 #define SIZE_4M 0x400000u
 #define CYCLES 100
+#define GATE32_INTERRUPT 0x8eull
 #define CPUID_80000001_EDX_1G (1u << 26)
 
 /* Linear addresses of the tests, in different directories and PAE quarters. */
@@ -58,19 +59,20 @@ static void run(void)
 static void expect_value(const struct mode_op *o, uint32_t value)
 {
 	if (o->vector != OP_NO_VECTOR)
-		ktap_fail(__FILE__, __LINE__, "operation %ld at 0x%x: exception %u, error 0x%x, cr2 0x%x",
-			  o - ops, o->addr, o->vector, o->error, o->cr2);
+		ktap_fail(__FILE__, __LINE__,
+			  "operation %ld at 0x%x: exception %u, error 0x%x, cr2 0x%x", o - ops,
+			  o->addr, o->vector, o->error, o->cr2);
 	else if (o->value != value)
-		ktap_fail(__FILE__, __LINE__, "operation %ld at 0x%x gave 0x%x, not 0x%x", o - ops, o->addr,
-			  o->value, value);
+		ktap_fail(__FILE__, __LINE__, "operation %ld at 0x%x gave 0x%x, not 0x%x", o - ops,
+			  o->addr, o->value, value);
 }
 
 static void expect_pf(const struct mode_op *o, uint32_t error)
 {
 	if (o->vector != VEC_PF || o->error != error || o->cr2 != o->addr)
 		ktap_fail(__FILE__, __LINE__,
-			  "operation %ld at 0x%x: vector %d error 0x%x cr2 0x%x, not #PF 0x%x", o - ops,
-			  o->addr, (int)o->vector, o->error, o->cr2, error);
+			  "operation %ld at 0x%x: vector %d error 0x%x cr2 0x%x, not #PF 0x%x",
+			  o - ops, o->addr, (int)o->vector, o->error, o->cr2, error);
 }
 
 static void reset_pages(void)
@@ -226,7 +228,7 @@ static void test_2level_changes(void)
 	expect_pf(&ops[9], 0);
 }
 
-/* ---- PAE ------------------------------------------------------------------------------------------ */
+/* ---- PAE -------------------------------------------------------------------------------- */
 
 static uint64_t *pdpt, *pd[4], *pae_pt;
 
@@ -346,7 +348,7 @@ static void test_pae_above_4g(void)
 	CHECK_EQ(*(uint32_t *)(high + 16), 0x41424344);
 }
 
-/* ---- 64-bit --------------------------------------------------------------------------------------- */
+/* ---- 64-bit ----------------------------------------------------------------------------- */
 
 #define VA64 0x123400000000ul
 
@@ -403,7 +405,7 @@ static void test_4level_roots(void)
 	write_cr3(boot);
 }
 
-/* ---- from mode to mode ------------------------------------------------------------------------------- */
+/* ---- from mode to mode ------------------------------------------------------------------ */
 
 static void test_mode_switches(void)
 {
@@ -450,14 +452,16 @@ static void make_idt(void)
 	for (unsigned v = 0; v < 32; v++) {
 		uint64_t entry = (uintptr_t)mode_stubs + v * 16;
 
-		mode_idt[v] = (entry & 0xffff) | SEL_CODE32 << 16 | 0x8eull << 40 | (entry >> 16) << 48;
+		mode_idt[v] = (entry & 0xffff) | SEL_CODE32 << 16 | GATE32_INTERRUPT << 40 |
+			      (entry >> 16) << 48;
 	}
 	mode_idt_ptr = (struct table_ptr){ sizeof(mode_idt) - 1, (uintptr_t)mode_idt };
 }
 
 int guest_main(void)
 {
-	static const uint8_t code[] = { 0xb8, 0x0d, 0x60, 0x0d, 0x60, 0xc3 }; /* mov eax, 0x600d600d; ret */
+	/* mov eax, 0x600d600d; ret */
+	static const uint8_t code[] = { 0xb8, 0x0d, 0x60, 0x0d, 0x60, 0xc3 };
 
 	scratch = ram_take(SIZE_4M, SIZE_4M);
 	if (!scratch || scratch + SIZE_4M > 8 * SIZE_4M)

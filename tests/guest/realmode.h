@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What 16-bit code in real mode was asked and what it found; realmode_entry.asm knows the offsets. */
+/* What 16-bit code was asked and what it found; realmode_entry.asm knows the offsets. */
 #pragma once
 
 #include <stdint.h>

@@ -106,10 +106,10 @@ static void pull(void)
 	err |= hypercall(PHYLLO_HC_UNMAP, at.tss, SIZE_2M, 0, 0);
 	err |= hypercall(PHYLLO_HC_UNMAP, at.stack, SIZE_2M, 0, 0);
 	if (stack_by_balloon) {
-		uint64_t top = at.stack + SIZE_2M - STACK_PAGES * PAGE_SIZE;
+		uint64_t size = STACK_PAGES * PAGE_SIZE, top = at.stack + SIZE_2M - size;
 
-		err |= hypercall(PHYLLO_HC_BALLOON_OUT, top, STACK_PAGES * PAGE_SIZE, 0, 0) - STACK_PAGES;
-		err |= hypercall(PHYLLO_HC_BALLOON_IN, top, STACK_PAGES * PAGE_SIZE, 0, 0) - STACK_PAGES;
+		err |= hypercall(PHYLLO_HC_BALLOON_OUT, top, size, 0, 0) - STACK_PAGES;
+		err |= hypercall(PHYLLO_HC_BALLOON_IN, top, size, 0, 0) - STACK_PAGES;
 	}
 	/* Last: the call after it walks through them again. */
 	err |= hypercall(PHYLLO_HC_UNMAP, at.tables, SIZE_2M, PHYLLO_MAY_BLOCK, 0);

@@ -105,13 +105,13 @@ static void test_control_registers(void)
 
 static void test_hypercall(void)
 {
-	long ret;
+	long ret, nr = PHYLLO_HC_VERSION;
 
 	if (!ktap_need_phyllo())
 		return;
-	STEP("vmmcall", ("=a"(ret)), ("a"((long)PHYLLO_HC_VERSION), "b"(0), "c"(0), "d"(0), "S"(0)));
+	STEP("vmmcall", ("=a"(ret)), ("a"(nr), "b"(0), "c"(0), "d"(0), "S"(0)));
 	CHECK_EQ(ret, PHYLLO_ABI_VERSION);
-	STEP("vmcall", ("=a"(ret)), ("a"((long)PHYLLO_HC_VERSION), "b"(0), "c"(0), "d"(0), "S"(0)));
+	STEP("vmcall", ("=a"(ret)), ("a"(nr), "b"(0), "c"(0), "d"(0), "S"(0)));
 	CHECK_EQ(ret, PHYLLO_ABI_VERSION);
 }
 
@@ -144,14 +144,15 @@ static void test_mov_ss_shadow(void)
 
 	step_begin();
 	trap_hook = on_debug;
-	__asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\tmov %0, %%ss\n772:\tnop\n\tnop\n\t"
-			 "movq $772b, step_target" : : "r"(ss) : "memory", "cc");
+	__asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\t"
+			 "mov %0, %%ss\n772:\tnop\n\tnop\n\tmovq $772b, step_target"
+			 : : "r"(ss) : "memory", "cc");
 	plain = step.rip - step_target;
 	CHECK_EQ(step.count, 1);
 	CHECK(plain <= 1);
 	step_begin();
-	__asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\tmov %4, %%ss\n773:\tcpuid\n\tnop\n\t"
-			 "movq $773b, step_target"
+	__asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\t"
+			 "mov %4, %%ss\n773:\tcpuid\n\tnop\n\tmovq $773b, step_target"
 			 : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : "S"(ss) : "memory", "cc");
 	emulated = step.rip - step_target;
 	trap_hook = NULL;
@@ -170,7 +171,8 @@ static void test_sti_shadow(void)
 	outb(0xa1, 0xff);
 	for (unsigned i = 0; i < 100; i++) {
 		__asm__ volatile("sti\n\tcpuid\n\tpushfq\n\tcli\n\tpopq %%rsi"
-				 : "+a"(a), "=b"(b), "+c"(c), "=d"(d), "=S"(flags) : : "memory", "cc");
+				 : "+a"(a), "=b"(b), "+c"(c), "=d"(d), "=S"(flags)
+				 : : "memory", "cc");
 		CHECK(flags & RFLAGS_IF);
 		a = c = 0;
 		TRAP_TRY("sti\n\tud2", (), ());

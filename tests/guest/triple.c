@@ -13,7 +13,8 @@ extern char fatal_instruction[];
 int guest_main(void)
 {
 	printf("KTAP version 1\n1..1\n");
-	printf("# triple fault at rip 0x%lx, cr3 0x%lx\n", (uintptr_t)fatal_instruction, read_cr3());
+	printf("# triple fault at rip 0x%lx, cr3 0x%lx\n", (uintptr_t)fatal_instruction,
+	       read_cr3());
 	trap_load_idt(NULL, 0);
 	__asm__ volatile("fatal_instruction: ud2");
 	printf("not ok 1 the guest outlived a triple fault\n");

@@ -16,7 +16,8 @@ static long unmap(unsigned page, unsigned n, unsigned flags)
 
 static unsigned long long mapped_pages(void)
 {
-	return stat_read("pages_4k") + 512 * stat_read("pages_2m") + 512 * 512 * stat_read("pages_1g");
+	return stat_read("pages_4k") + 512 * stat_read("pages_2m") +
+	       512 * 512 * stat_read("pages_1g");
 }
 
 static void whole(unsigned flags)

@@ -48,6 +48,7 @@ struct hosted_hooks {
 	void (*kick)(struct mmu_vcpu *vcpu); /* port_vcpu_kick() */
 	void (*resched)(void);               /* port_resched() */
 	void (*page_alloc)(unsigned order);  /* port_pages_alloc(), before it does anything */
+	void (*page_alloc_done)(void);       /* and just before it returns a page */
 	void (*page_free)(hpa_t hpa, unsigned order);
 	bool need_resched;                   /* what port_need_resched() says */
 };

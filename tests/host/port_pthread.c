@@ -251,6 +251,8 @@ hpa_t port_pages_alloc(unsigned order, unsigned flags)
 		memset(va, 0, bytes);
 	else
 		memset(va, 0xa5, bytes);
+	if (hosted_hooks.page_alloc_done)
+		hosted_hooks.page_alloc_done();
 	return hpa;
 }
 

@@ -278,6 +278,39 @@ static void test_stale_span(void)
 	world_close(&w);
 }
 
+static void on_resched_beside(void)
+{
+	struct page_fault pf = { .gpa = 3 * PAGE_SIZE, .access = ACC_R };
+	bool spans = w.cfg.max_leaf_level == PG_LEVEL_2M;
+
+	hosted_hooks.resched = NULL;
+	hosted_hooks.need_resched = false;
+	rescheds++;
+	CHECK_EQ(mmu_page_fault(&w.cpu[0].mmu, &pf), spans ? MMU_PF_RETRY : MMU_PF_FIXED);
+}
+
+/* A fault beside the range, whose 2M leaf would reach into it. */
+static void fault_beside(const struct world_variant *v)
+{
+	rescheds = 0;
+	world_open(&w, v, 2 * CHUNK);
+	world_read(&w, 0, 0);
+	hosted_deny_2m(true);
+	world_read(&w, 200, 0);
+	world_read(&w, CHUNK + 1, 0);
+	world_read(&w, CHUNK + 2, 0);
+	hosted_hooks.resched = on_resched_beside;
+	hosted_hooks.need_resched = true;
+	CHECK_EQ(mmu_unmap(w.vm, 100, CHUNK, MMU_MAY_BLOCK), 0);
+	CHECK_EQ(rescheds, 1);
+	world_close(&w);
+}
+
+static void test_fault_beside(void)
+{
+	world_for_each(fault_beside);
+}
+
 /* A frozen entry sends the fault back, and the audit finds one that stays. */
 static void frozen(const struct world_variant *v)
 {
@@ -341,7 +374,8 @@ static void test_iterator(void)
 static const struct ktap_test tests[] = {
 	KTAP(test_flush_order), KTAP(test_no_flush),   KTAP(test_yields),
 	KTAP(test_non_blocking), KTAP(test_stale_fault), KTAP(test_stale_span),
-	KTAP(test_frozen),      KTAP(test_iterator),   KTAP(test_lost_page),
+	KTAP(test_frozen),      KTAP(test_iterator),    KTAP(test_lost_page),
+	KTAP(test_fault_beside),
 };
 
 int main(int argc, char **argv)

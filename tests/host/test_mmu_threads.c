@@ -247,7 +247,79 @@ static void test_stress(void)
 	world_for_each(stress);
 }
 
-static const struct ktap_test tests[] = { KTAP(test_stress) };
+/* ---- first touches at the same moment ------------------------------------------------- */
+
+#define MEETINGS 3000
+
+static _Atomic unsigned arrived;
+
+/* Both arrive before either goes on. */
+static void meet(unsigned round)
+{
+	atomic_fetch_add(&arrived, 1);
+	while (atomic_load(&arrived) < 2 * (round + 1))
+		port_cpu_relax();
+}
+
+/* With its page in hand, each waits a moment for the other: then both publish at once. */
+static void meet_with_page(void)
+{
+	static _Atomic unsigned came;
+	unsigned me = atomic_fetch_add(&came, 1);
+
+	for (unsigned i = 0; i < 3000 && atomic_load(&came) <= (me | 1); i++)
+		__builtin_ia32_pause();
+}
+
+/* Each round in a chunk never touched: tables, nodes and pages are all raced for. */
+static void *first_toucher(void *arg)
+{
+	struct cpu_state *s = arg;
+
+	for (unsigned i = 0; i < MEETINGS; i++) {
+		gpa_t gpa = i * CHUNK * PAGE_SIZE + s->id * 8;
+		uint64_t value = i + 1, back = 0;
+
+		meet(i);
+		if (fake_cpu_touch(&w.cpu[s->id], gpa, ACC_W, &value) != MMU_PF_FIXED ||
+		    fake_cpu_touch(&w.cpu[s->id], gpa, ACC_R, &back) != MMU_PF_FIXED)
+			port_bug(__FILE__, __LINE__, "memory could not be touched");
+		if (back != value)
+			port_bug(__FILE__, __LINE__, "a write was lost in a race of first touches");
+	}
+	return NULL;
+}
+
+static void first_touch(const struct world_variant *v)
+{
+	pthread_t threads[2];
+
+	world_open(&w, v, MEETINGS * CHUNK);
+	hosted_deny_2m(true);
+	hosted_hooks.page_alloc_done = meet_with_page;
+	atomic_store(&arrived, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		cpus[i].id = i;
+		pthread_create(&threads[i], NULL, first_toucher, &cpus[i]);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	struct mmu_stats s = world_stats(&w);
+
+	printf("# %s: %lu faults (%lu spurious), %lu lost races\n", v->name, s.pf_taken,
+	       s.pf_spurious, s.cmpxchg_fail);
+	CHECK_EQ(s.pages_4k, MEETINGS);
+	CHECK_EQ(s.backing_pages, MEETINGS);
+	CHECK_EQ(atomic_load(&w.vm->backing_reserved), MEETINGS);
+	world_close(&w);
+}
+
+static void test_first_touch(void)
+{
+	world_for_each(first_touch);
+}
+
+static const struct ktap_test tests[] = { KTAP(test_stress), KTAP(test_first_touch) };
 
 int main(int argc, char **argv)
 {

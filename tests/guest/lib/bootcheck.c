@@ -11,10 +11,11 @@ extern char image_start[], image_end[];
 
 void bootcheck_registers(uint32_t magic)
 {
-	printf("# eax 0x%x ebx 0x%x eflags 0x%x cr0 0x%x cr4 0x%x\n", boot_state.eax, boot_state.ebx,
-	       boot_state.eflags, boot_state.cr0, boot_state.cr4);
-	printf("# cs %x ds %x es %x ss %x fs %x gs %x\n", boot_state.cs, boot_state.ds, boot_state.es,
-	       boot_state.ss, boot_state.fs, boot_state.gs);
+	const struct boot_state *b = &boot_state;
+
+	printf("# eax 0x%x ebx 0x%x eflags 0x%x cr0 0x%x cr4 0x%x\n", b->eax, b->ebx, b->eflags,
+	       b->cr0, b->cr4);
+	printf("# cs %x ds %x es %x ss %x fs %x gs %x\n", b->cs, b->ds, b->es, b->ss, b->fs, b->gs);
 	CHECK_EQ(boot_state.eax, magic);
 	CHECK(boot_state.ebx != 0);
 	CHECK(boot_state.cr0 & CR0_PE);

@@ -87,7 +87,8 @@ static _Noreturn void report(const struct trap_frame *f)
 	printf("# rsi %016lx rdi %016lx rbp %016lx rsp %016lx\n", f->rsi, f->rdi, f->rbp, f->rsp);
 	printf("# cr0 %lx cr2 %lx cr3 %lx cr4 %lx rflags %lx cs %lx\n", read_cr0(), read_cr2(),
 	       read_cr3(), read_cr4(), f->rflags, f->cs);
-	guest_die("unexpected exception %lu, error code 0x%lx, rip 0x%lx", f->vector, f->error, f->rip);
+	guest_die("unexpected exception %lu, error code 0x%lx, rip 0x%lx", f->vector, f->error,
+		  f->rip);
 }
 
 void trap_handle(struct trap_frame *f)
@@ -116,8 +117,9 @@ void trap_check(const char *file, int line, uint64_t vector, uint64_t error)
 		return;
 	}
 	if (trap.vector != vector || trap.error != error)
-		ktap_fail(file, line, "vector %lu error 0x%lx, not vector %lu error 0x%lx", trap.vector,
-			  trap.error, vector, error);
+		ktap_fail(file, line, "vector %lu error 0x%lx, not vector %lu error 0x%lx",
+			  trap.vector, trap.error, vector, error);
 	if (trap.rip != trap.insn)
-		ktap_fail(file, line, "vector %lu: rip 0x%lx, not 0x%lx", vector, trap.rip, trap.insn);
+		ktap_fail(file, line, "vector %lu: rip 0x%lx, not 0x%lx", vector, trap.rip,
+			  trap.insn);
 }

@@ -92,7 +92,8 @@ static inline uint64_t rdmsr(uint32_t msr)
 
 static inline void wrmsr(uint32_t msr, uint64_t v)
 {
-	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+	__asm__ volatile("wrmsr"
+			 : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
 }
 
 #define CR_ACCESSORS(n)                                                              \
@@ -146,7 +147,8 @@ static inline uint64_t xgetbv(uint32_t n)
 
 static inline void xsetbv(uint32_t n, uint64_t v)
 {
-	__asm__ volatile("xsetbv" : : "c"(n), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+	__asm__ volatile("xsetbv"
+			 : : "c"(n), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
 }
 
 static inline uint8_t inb(uint16_t port)
