@@ -23,7 +23,7 @@ all: $(B)/phyllo.elf guests
 
 WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
         -Wshadow -Wpointer-arith -Wno-unused-parameter
-FREESTANDING := -std=gnu11 -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
+FREESTANDING := -std=gnu11 -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
         -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none -mno-red-zone \
         -fno-strict-aliasing -fno-common -fno-delete-null-pointer-checks \
         -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections

@@ -210,11 +210,17 @@ static const char *nearest_name(const char *name)
 static void complain_unknown(struct parser *ps, const char *written, const char *name)
 {
 	const char *near = nearest_name(name);
+	char names[SENTENCE_MAX] = "";
+	size_t used = 0;
 
-	if (near)
+	if (near) {
 		complain(ps, "unknown option '%s', did you mean '%s'?", written, near);
-	else
-		complain(ps, "unknown option '%s' ('help' lists the options there are)", written);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(table) && used < sizeof(names); i++)
+		used += (size_t)lib_snprintf(names + used, sizeof(names) - used, "%s%s",
+					     i ? ", " : "", table[i].name);
+	complain(ps, "unknown option '%s'; there are %s ('help' explains them)", written, names);
 }
 
 /* "name" or "name=value", quotes removed. */

@@ -37,33 +37,39 @@ static void backing_unreserve(struct mmu_vm *vm, uint64_t n)
 
 /* ---- looking up ----------------------------------------------------------- */
 
-/* The lowest cell on the way to gfn that is not a node, but not below level. */
-static backing_cell_t *backing_find(struct mmu_vm *vm, gfn_t gfn, unsigned bottom,
-				    unsigned *level)
+/*
+ * Where the way down to gfn ends: a cell that is no node, or the one at bottom.  The
+ * word is what was seen there; looking twice could show a node that came since.
+ */
+struct backing_spot {
+	backing_cell_t *cell;
+	uint64_t word;
+	unsigned level;
+};
+
+static struct backing_spot backing_find(struct mmu_vm *vm, gfn_t gfn, unsigned bottom)
 {
 	backing_cell_t *node = backing_node(vm->backing_top);
 
-	for (*level = vm->root_level;; --*level) {
-		backing_cell_t *cell = &node[level_index(gfn, *level)];
+	for (unsigned level = vm->root_level;; level--) {
+		backing_cell_t *cell = &node[level_index(gfn, level)];
 		uint64_t word = word_load(cell);
 
-		if (word_kind(word) != BACKING_NODE || *level == bottom)
-			return cell;
+		if (word_kind(word) != BACKING_NODE || level == bottom)
+			return (struct backing_spot){ cell, word, level };
 		node = backing_node(word_hpa(word));
 	}
 }
 
 int backing_lookup(struct mmu_vm *vm, gfn_t gfn, struct backing_page *out)
 {
-	unsigned level;
-
 	assert_held_read(&vm->mmu_lock);
-	uint64_t word = word_load(backing_find(vm, gfn, PG_LEVEL_4K, &level));
+	struct backing_spot spot = backing_find(vm, gfn, PG_LEVEL_4K);
 
-	out->level = (uint8_t)level;
-	out->gfn = level_gfn_base(gfn, level);
-	out->pfn.n = word_hpa(word) >> PAGE_SHIFT;
-	switch (word_kind(word)) {
+	out->level = (uint8_t)spot.level;
+	out->gfn = level_gfn_base(gfn, spot.level);
+	out->pfn.n = word_hpa(spot.word) >> PAGE_SHIFT;
+	switch (word_kind(spot.word)) {
 	case BACKING_PAGE:
 		return 0;
 	case BACKING_ABSENT:
@@ -83,24 +89,17 @@ static int backing_publish(struct mmu_vm *vm, struct mmu_cache *cache, gfn_t gfn
 			   unsigned goal, uint64_t word) REQUIRES_SHARED(vm->mmu_lock)
 {
 	for (;;) {
-		uint64_t old = 0, node;
-		unsigned level;
-		backing_cell_t *cell = backing_find(vm, gfn, goal, &level);
+		struct backing_spot spot = backing_find(vm, gfn, goal);
 
-		if (word_kind(word_load(cell)) != BACKING_ABSENT)
+		if (word_kind(spot.word) != BACKING_ABSENT)
 			return -EEXIST;
-		/* Release: pairs with the acquire in word_load(). */
-		if (level == goal)
-			return atomic_compare_exchange_strong_explicit(
-				       cell, &old, word, memory_order_release,
-				       memory_order_relaxed) ? 0 : -EEXIST;
+		if (spot.level == goal)
+			return word_publish(spot.cell, word) ? 0 : -EEXIST;
 		hpa_t hpa = cache_take(cache);
 
 		if (hpa == HPA_INVALID)
 			return -ENOMEM;
-		node = word_make(BACKING_NODE, hpa);
-		if (!atomic_compare_exchange_strong_explicit(cell, &old, node, memory_order_release,
-							     memory_order_relaxed))
+		if (!word_publish(spot.cell, word_make(BACKING_NODE, hpa)))
 			cache_put(cache, hpa);
 	}
 }

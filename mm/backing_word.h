@@ -33,10 +33,20 @@ static inline uint64_t word_make(enum backing_kind kind, hpa_t hpa)
 	return hpa | kind;
 }
 
-/* Acquire: pairs with the releases in backing_publish() and word_store(). */
+/* Acquire: pairs with the releases in word_publish() and word_store(). */
 static inline uint64_t word_load(const backing_cell_t *cell)
 {
 	return atomic_load_explicit(cell, memory_order_acquire);
+}
+
+/* Under mmu_lock for read: turn absent into word, unless somebody was first. */
+static inline bool word_publish(backing_cell_t *cell, uint64_t word)
+{
+	uint64_t absent = BACKING_ABSENT;
+
+	/* Release: pairs with the acquire in word_load(). */
+	return atomic_compare_exchange_strong_explicit(cell, &absent, word, memory_order_release,
+						       memory_order_relaxed);
 }
 
 /* Under mmu_lock for write, or in a node that nobody else sees. */

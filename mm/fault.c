@@ -69,9 +69,11 @@ enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf)
 	struct mmu_vm *vm = vcpu->vm;
 
 	MM_BUG_ON(vcpu->root == HPA_INVALID);
-	/* We never write an entry with reserved bits: somebody else wrote to our tables. */
-	MM_BUG_ON(pf->reserved);
-	enum mmu_pf_result result = fault_handle(vcpu, pf);
+	/*
+	 * We never write an entry with reserved bits; but an address beyond what our
+	 * tables reach may be reported like this, and that is the guest's affair.
+	 */
+	enum mmu_pf_result result = pf->reserved ? MMU_PF_EMULATE : fault_handle(vcpu, pf);
 
 	switch (result) {
 	case MMU_PF_FIXED:

@@ -106,6 +106,8 @@ static bool string_element(struct vcpu *vcpu, const struct insn *insn, const str
 	}
 	if (err == -EFAULT)
 		inject_page_fault(vcpu, f.gva, f.error);
+	else if (err == -EINVAL) /* not canonical */
+		inject_gp(vcpu);
 	else if (err)
 		vm_stop_report(vcpu, "string I/O on gva 0x%lx, where there is no memory", gva);
 	return !err;

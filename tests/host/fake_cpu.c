@@ -190,8 +190,10 @@ static bool walk(struct fake_cpu *cpu, gpa_t gpa, unsigned access, struct fake_t
 		if (!mark_used(cpu, cell, e, d.leaf && (access & ACC_W)))
 			continue;
 		if (d.leaf) {
-			*out = (struct fake_tlb_entry){ true, access & ACC_W, (uint8_t)level, allowed,
-							level_gfn_base(gfn, level), d.hpa };
+			*out = (struct fake_tlb_entry){
+				.valid = true, .dirty = access & ACC_W, .level = (uint8_t)level,
+				.access = allowed, .gfn = level_gfn_base(gfn, level), .hpa = d.hpa,
+			};
 			return true;
 		}
 		cpu->walk_table[--level] = d.hpa;

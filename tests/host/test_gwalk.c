@@ -63,8 +63,9 @@ static unsigned shift_of(enum mode m, unsigned level)
 
 static struct mmu_guest_paging paging_of(enum mode m)
 {
-	struct mmu_guest_paging p = { .cr0 = CR0_PG | CR0_PE | CR0_WP, .cr3 = TABLE(mode_levels(m)) };
+	struct mmu_guest_paging p = { .cr0 = CR0_PG | CR0_PE | CR0_WP };
 
+	p.cr3 = TABLE(mode_levels(m));
 	p.cr4 = m == MODE_PSE ? CR4_PSE : m >= MODE_PAE ? CR4_PAE : 0;
 	p.cr4 |= m == MODE_5L ? CR4_LA57 : 0;
 	p.efer = m >= MODE_4L ? EFER_LONG | EFER_NXE : m == MODE_PAE ? EFER_NXE : 0;
@@ -438,10 +439,11 @@ static void random_case(enum mode m)
 		return;
 	if (ok ? err || out.gpa != gpa : err != -EFAULT || out.pf_error != error)
 		ktap_fail(__FILE__, __LINE__,
-			  "mode %d gva 0x%lx access %u user %d ac %d cr0 0x%lx cr4 0x%lx efer 0x%lx, "
-			  "entries %lx %lx %lx %lx %lx: %d gpa 0x%lx error 0x%x, model %d 0x%lx 0x%x",
-			  m, gva, access, p.user, p.ac, p.cr0, p.cr4, p.efer, e[5], e[4], e[3], e[2],
-			  e[1], err, out.gpa, out.pf_error, ok, gpa, error);
+			  "mode %d gva 0x%lx access %u user %d ac %d cr0 0x%lx cr4 0x%lx "
+			  "efer 0x%lx, entries %lx %lx %lx %lx %lx: %d gpa 0x%lx error 0x%x, "
+			  "model %d 0x%lx 0x%x", m, gva, access, p.user, p.ac, p.cr0, p.cr4,
+			  p.efer, e[5], e[4], e[3], e[2], e[1], err, out.gpa, out.pf_error, ok,
+			  gpa, error);
 }
 
 static void test_random(void)

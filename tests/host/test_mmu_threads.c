@@ -233,10 +233,10 @@ static void stress(const struct world_variant *v)
 	}
 	struct mmu_stats s = world_stats(&w);
 
-	printf("# %s: %lu accesses, %lu faults (%lu spurious, %lu retried), %lu zaps, %lu yields, "
-	       "%lu flushes, %lu kicks, %lu lost races, %lu zeroes\n", v->name, accesses, s.pf_taken,
-	       s.pf_spurious, s.pf_retry, s.zap_leaf, s.zap_yield, s.tlb_flush, s.tlb_kick,
-	       s.cmpxchg_fail, zeroes);
+	printf("# %s: %lu accesses, %lu faults (%lu spurious, %lu retried), %lu zaps, "
+	       "%lu yields, %lu flushes, %lu kicks, %lu lost races, %lu zeroes\n",
+	       v->name, accesses, s.pf_taken, s.pf_spurious, s.pf_retry, s.zap_leaf, s.zap_yield,
+	       s.tlb_flush, s.tlb_kick, s.cmpxchg_fail, zeroes);
 	CHECK(s.pf_fixed && s.zap_leaf && s.ballooned_out && s.ballooned_in == s.ballooned_out);
 	CHECK_EQ(s.ballooned_pages, 0);
 	world_close(&w);

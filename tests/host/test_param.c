@@ -70,9 +70,10 @@ static void test_quotes(void)
 static void test_unknown(void)
 {
 	CHECK_EQ(parse("vendr=svm smp=3 bogus=1 x"), 3);
-	CHECK_STR(said, "unknown option 'vendr', did you mean 'vendor'?\n"
-			"unknown option 'bogus' ('help' lists the options there are)\n"
-			"unknown option 'x' ('help' lists the options there are)\n");
+	CHECK(strstr(said, "unknown option 'vendr', did you mean 'vendor'?\n") == said);
+	CHECK(strstr(said, "\nunknown option 'bogus'; there are crash, end, "));
+	CHECK(strstr(said, ", vendor ('help' explains them)\n"));
+	CHECK(strstr(said, "\nunknown option 'x'; there are "));
 	CHECK_EQ(p.smp, 3);
 	CHECK_EQ(parse("gest-timout=5"), 1);
 	CHECK_STR(said, "unknown option 'gest-timout', did you mean 'guest_timeout'?\n");

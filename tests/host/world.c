@@ -80,7 +80,8 @@ void world_for_each(void (*fn)(const struct world_variant *v))
 
 static void touch(struct world *w, gfn_t gfn, unsigned word, unsigned access, uint64_t *value)
 {
-	enum mmu_pf_result r = fake_cpu_touch(&w->cpu[0], gfn * PAGE_SIZE + word * 8, access, value);
+	gpa_t gpa = gfn * PAGE_SIZE + word * 8;
+	enum mmu_pf_result r = fake_cpu_touch(&w->cpu[0], gpa, access, value);
 
 	if (r != MMU_PF_FIXED)
 		ktap_fail(__FILE__, __LINE__, "%s: touching gfn 0x%lx gave %d", running, gfn, r);

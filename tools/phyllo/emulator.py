@@ -78,10 +78,11 @@ class Session:
     waiting: Callable[[], bool] = lambda: False  # for a user: no limit then
     keyboard: Optional[int] = None  # descriptor of our terminal
     start: float = field(default_factory=time.monotonic)
+    limit_start: float = 0.0
     last_output: float = 0.0
 
     def run(self) -> Ending:
-        self.start = self.last_output = time.monotonic()
+        self.start = self.limit_start = self.last_output = time.monotonic()
         errors = self.machine.cwd / "emulator.stderr"
         wire = open_wire(self.machine)
         try:
@@ -166,8 +167,8 @@ class Session:
     def limit_tripped(self) -> str:
         now = time.monotonic()
         if self.waiting():
-            self.last_output = self.start = now
-        elif now - self.start > self.limits.total:
+            self.last_output = self.limit_start = now
+        elif now - self.limit_start > self.limits.total:
             return f"not done after {self.limits.total:.0f} s"
         elif now - self.last_output > self.limits.silence:
             return f"no output for {self.limits.silence:.0f} s"

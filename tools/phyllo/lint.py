@@ -30,6 +30,7 @@ VENDOR_ALONE = {
     "vmcb.h": "the control block of AMD-V",
     "vmcs.h": "the field numbers of VT-x",
     "vmx_insn.h": "VMREAD, VMWRITE and their relatives; SVM's control block is memory",
+    "vmx_host.c": "the host state that VM exit loads; VMRUN saves the host's by itself",
     "vmx_check.c": "which rule a refused guest state breaks; SVM has few, and no need of a search",
     "vmx_segment.c": "segment states that only VM entry checks",
 }
@@ -255,8 +256,9 @@ def compile_header(name: str, flags: list[str]) -> str:
     """Twice in a row, so that a missing guard shows as well.  Empty, or the first error."""
     source = f'#include "{name}"\n#include "{name}"\nextern int lint_unit;\n'
     language = [] if "-x" in flags else ["-x", "c"]
+    compiler = "clang" if "c++" in flags else "gcc"  # clang brings its C++ along
     done = subprocess.run(
-        ["gcc", *language, *flags, "-I.", "-fsyntax-only", "-"], cwd=ROOT, input=source, text=True,
+        [compiler, *language, *flags, "-I.", "-fsyntax-only", "-"], cwd=ROOT, input=source, text=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False,
     )  # fmt: skip
     errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()

@@ -10,6 +10,7 @@ from .lint import lint_tests
 from .suite_booted import booted_tests
 from .suite_hosted import fuzz_tests, hosted_tests, runner_tests
 from .suite_negative import negative_tests
+from .suite_run import run_tests
 from .testing import Test, report, run_all, select
 
 
@@ -20,7 +21,7 @@ def check_list() -> list[Test]:
 
 def test_list() -> list[Test]:
     """Everything; the long ones first among the booted, so that the end is not one long test alone."""
-    return [*check_list(), *booted_tests(), *negative_tests(), *fuzz_tests()]
+    return [*check_list(), *booted_tests(), *negative_tests(), *run_tests(), *fuzz_tests()]
 
 
 def command(tests: list[Test], needs: tuple[str, ...], targets: tuple[str, ...]) -> int:

@@ -22,6 +22,8 @@ CRASHES = {
     "pf": "#PF page fault: write to 0+: a null pointer",
     "stack": "stack of CPU 0 overflowed",
     "bug": r"machine_crash|crash\.c:\d+",
+    "text": "#PF page fault: write to .*: not permitted",
+    "exec": "#PF page fault: fetch from .*: not permitted",
     "hang": "ran out in stage 'waiting for what never comes'",
 }
 
@@ -210,5 +212,5 @@ def negative_tests() -> list[Test]:
     tests += [truncated_image(), lying_images(), *option_tests(), halted_guest(), *poor_machines()]
     tests += [test for vendor in VENDORS for test in stopped_guests(vendor)]
     tests += [crash_test("qemu-svm", crash) for crash in CRASHES]
-    tests += [crash_test("bochs-vmx", crash) for crash in ("pf", "stack")]
+    tests += [crash_test("bochs-vmx", crash) for crash in ("pf", "stack", "text", "exec")]
     return tests
