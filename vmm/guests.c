@@ -11,6 +11,7 @@
 #include "lib/string.h"
 #include "lib/text.h"
 #include "vmm/report.h"
+#include "vmm/vm.h"
 
 __attribute__((format(printf, 2, 3)))
 static void note_failure(struct guests_result *res, const char *fmt, ...)
@@ -54,11 +55,13 @@ static void run_one(const struct vm_config *config, const struct boot_module *im
 		    const struct boot_info *bi, struct guests_result *res)
 {
 	struct balance before = balance_now();
+	static char stage[VM_NAME_MAX + 8]; /* stays named until the next one */
 	static unsigned next_id = 1;
 	char why[256];
 	struct vm *vm;
 
-	stage_enter("guest");
+	lib_snprintf(stage, sizeof(stage), "guest %s", config->name);
+	stage_enter(stage);
 	log_info("%s: %lu MiB of memory, image %s (%lu bytes)", config->name, config->mem >> 20,
 		 config->file, image->size);
 	res->run++;

@@ -83,9 +83,9 @@ static int collect_modules(struct load_request *req, const struct vm_config *con
 	for (unsigned i = 0; i < bi->module_count; i++) {
 		const struct boot_module *m = &bi->modules[i];
 
-		if (vm_config_parse(m->cmdline, param.mem, &scratch[i], why, why_size))
-			return -EINVAL;
-		if (strcmp(scratch[i].owner, config->name))
+		/* A module with bad options is refused by name elsewhere; it is not ours. */
+		if (vm_config_parse(m->cmdline, param.mem, &scratch[i], why, why_size) ||
+		    strcmp(scratch[i].owner, config->name))
 			continue;
 		if (req->module_count == LOAD_MODULES_MAX) {
 			lib_snprintf(why, why_size, "%s: more than %u modules for one guest",

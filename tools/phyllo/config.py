@@ -20,6 +20,7 @@ BOOTS = ("pvh", "grub-bios", "grub-uefi", "efi")
 SMP_MAX = {"qemu-svm": 255, "kvm": 255, "bochs-vmx": 8}
 # MiB.  Bochs shows a guest no more than 3 GiB, and takes long to set up more than one.
 MEM_MAX = {"qemu-svm": 1 << 20, "kvm": 1 << 20, "bochs-vmx": 2048}
+MEM_MIN = 4  # the image itself lies at 2 MiB
 MEM_DEFAULT = {"qemu-svm": 1024, "kvm": 1024, "bochs-vmx": 512}
 
 
@@ -117,6 +118,6 @@ def check_platform(req: Request, platform: str) -> tuple[str, int]:
             f"SMP={req.smp} is too much for {platform}; give a whole number from 1 to {SMP_MAX[platform]}"
         )
     mem = req.mem or MEM_DEFAULT[platform]
-    if mem > MEM_MAX[platform]:
-        raise UserError(f"MEM={mem}M is too much for {platform}; give at most {MEM_MAX[platform]}M")
+    if not MEM_MIN <= mem <= MEM_MAX[platform]:
+        raise UserError(f"MEM={mem}M does not go with {platform}; give from {MEM_MIN}M to {MEM_MAX[platform]}M")
     return boot or "pvh", mem

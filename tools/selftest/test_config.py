@@ -34,7 +34,8 @@ class Refusals(unittest.TestCase):
     def test_mem(self):
         for value in ("0", "lots", "1T", "-5M", "M", "1.5G"):
             self.refused(("MEM=512M",), MEM=value)
-        self.refused(("at most 2048M",), PLATFORM="bochs-vmx", MEM="4G")
+        self.refused(("from 4M to 2048M",), PLATFORM="bochs-vmx", MEM="4G")
+        self.refused(("from 4M",), MEM="1M")
 
     def test_guest(self):
         self.refused(("no such file",), GUEST="build/not-there.elf")
