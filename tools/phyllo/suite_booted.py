@@ -21,7 +21,7 @@ PACKS = {
     "memory": ("hello", "memory", "balloon", "unmap", "hypercall"),
     "cpu": ("cpuid", "exceptions", "reinject", "singlestep", "fpu", "msr"),
     "modes": ("paging", "realmode", "boot32", "mb2", "console"),
-    "variants": ("hello-flat", "hello-com1", "hello-e9", "hello-hc", "hypercall-vmcall"),
+    "variants": ("hello-flat", "hello-com1", "hello-e9", "hello-hc", "hello-port", "hello-shutdown", "hypercall-vmcall"),
 }
 
 # The file of a guest, where it is not its name, and its options.
@@ -30,6 +30,8 @@ FILES = {
     "hello-com1": "hello.elf",
     "hello-e9": "hello.elf",
     "hello-hc": "hello.elf",
+    "hello-port": "hello.elf",
+    "hello-shutdown": "hello.elf",
     "hypercall-vmcall": "hypercall.elf",
 }
 OPTIONS = {
@@ -37,6 +39,8 @@ OPTIONS = {
     "hello-com1": "-- console=com1",
     "hello-e9": "-- console=e9",
     "hello-hc": "-- console=hc",
+    "hello-port": "-- exit=port",
+    "hello-shutdown": "-- exit=shutdown",
     "hypercall-vmcall": "-- hypercall=vmcall",
 }
 # These check their own modules: how many there are, and the sum of all their bytes.

@@ -173,6 +173,14 @@ def halted_guest() -> Test:
     return boot_test("halted-guest", modules, Expect(ktap=("hello",), says=says))
 
 
+def failing_guest() -> Test:
+    """A guest that says by port 0xf4 that it failed makes the run a failure."""
+    says = [("the guest's code is told", r"^---- boot32: ended with code 1 \(failure\)")]
+    # it checks its modules, and it has none
+    modules = lambda: [build.guest_module("boot32", "-- modules=7 modsum=0 exit=port"), *hello()]
+    return boot_test("failing-guest", modules, failed(*says))
+
+
 # ---- the hypervisor itself -------------------------------------------------------------------
 
 
@@ -209,7 +217,7 @@ def poor_machines() -> list[Test]:
 
 def negative_tests() -> list[Test]:
     tests = [text_as_guest(vendor) for vendor in VENDORS]
-    tests += [truncated_image(), lying_images(), *option_tests(), halted_guest(), *poor_machines()]
+    tests += [truncated_image(), lying_images(), *option_tests(), halted_guest(), failing_guest(), *poor_machines()]
     tests += [test for vendor in VENDORS for test in stopped_guests(vendor)]
     tests += [crash_test("qemu-svm", crash) for crash in CRASHES]
     tests += [crash_test("bochs-vmx", crash) for crash in ("pf", "stack", "text", "exec")]

@@ -61,14 +61,23 @@ void guest_start(void)
 		guest_die("no multiboot loader started this kernel: eax is 0x%x", boot_state.eax);
 }
 
+/* exit=port or exit=shutdown: as a kernel ends that knows no hypercalls. */
+static bool wants_hypercall_exit(void)
+{
+	return present && !info_option_is("exit", "port") && !info_option_is("exit", "shutdown");
+}
+
 _Noreturn void guest_exit(int code)
 {
 	console_finish();
-	if (present)
+	if (wants_hypercall_exit())
 		hypercall(PHYLLO_HC_EXIT, code, 0, 0, 0);
-	outb(PORT_DEBUG_EXIT, code ? 1 : 0);
-	for (const char *s = "Shutdown"; *s; s++)
+	if (!info_option_is("exit", "shutdown"))
+		outb(PORT_DEBUG_EXIT, code ? 1 : 0);
+	for (const char *s = "ShuShutdown"; *s; s++) /* a false start must not count */
 		outb(PORT_SHUTDOWN, *s);
+	if (present) /* a halt would pass for a good end */
+		hypercall(PHYLLO_HC_EXIT, 1, 0, 0, 0);
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }
