@@ -98,7 +98,7 @@ guests: $(GUESTS)
 HOSTED_SRCS := $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard mm/*.c) $(wildcard boot/parse*.c) \
                $(wildcard vmm/load/*.c) vmm/decode.c vmm/vm_config.c vmm/guest_console.c \
                $(foreach f,controls state event exit dump,arch/x86/svm/svm_$f.c) \
-               $(foreach f,controls exit segment event state check dump,arch/x86/vmx/vmx_$f.c) host/param.c host/log.c host/acpi.c host/pages.c host/object.c \
+               $(foreach f,controls exit segment event state check dump log,arch/x86/vmx/vmx_$f.c) host/param.c host/log.c host/acpi.c host/pages.c host/object.c \
                $(filter-out $(wildcard tests/host/test_*.c),$(wildcard tests/host/*.c))
 HOSTED_OBJS := $(HOSTED_SRCS:%.c=$(B)/hosted/%.o)
 HOST_TESTS  := $(patsubst tests/host/test_%.c,$(B)/hosted/test_%,$(wildcard tests/host/test_*.c))
@@ -122,7 +122,7 @@ host-tests: $(HOST_TESTS)
 
 # ---- the other rooms' own rules ------------------------------------------------------------
 
--include boot/efi/efi.mk tests/guest/guest.mk tools/make/run.mk
+-include boot/efi/efi.mk tests/guest/guest.mk tools/make/run.mk tools/make/mm.mk tools/make/explore.mk
 
 -include $(wildcard $(B)/obj/*.d $(B)/obj/*/*.d $(B)/obj/*/*/*.d $(B)/obj/*/*/*/*.d)
 -include $(wildcard $(B)/hosted/*/*.d $(B)/hosted/*/*/*.d)

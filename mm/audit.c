@@ -7,16 +7,13 @@
  * A table that is linked twice is found by SPTE_AUDIT_MARK in its first entry: the
  * first walk sets it, the second takes it away again.
  */
-#include "mm/backing.h"
-#include "mm/memslot.h"
-#include "mm/vm.h"
+#include "mm/audit.h"
 
-struct audit {
-	struct mmu_vm *vm;
-	struct mmu_audit_report *report;
-	uint64_t leaves[PG_LEVEL_1G + 1];
-	size_t used; /* of report->first */
-};
+#include "mm/backing.h"
+#include "mm/dirty.h"
+#include "mm/memslot.h"
+#include "mm/mmio.h"
+#include "mm/root.h"
 
 /* ---- the sentence --------------------------------------------------------- */
 
@@ -41,9 +38,8 @@ static void say_hex(struct audit *a, uint64_t value)
 	say(a, digits);
 }
 
-/* "WHERE 0x… WHAT 0x…": an error about one place, with the value found there. */
-static void fail(struct audit *a, const char *where, uint64_t place, const char *what,
-		 uint64_t value)
+void audit_fail(struct audit *a, const char *where, uint64_t place, const char *what,
+		uint64_t value)
 {
 	if (a->report->errors++)
 		return;
@@ -58,126 +54,63 @@ static void fail(struct audit *a, const char *where, uint64_t place, const char 
 
 /* ---- entries ----------------------------------------------------------------- */
 
-static const char *leaf_name(unsigned level)
+static void check_absent(struct audit *a, const struct mmu_format *fmt, spte_t spte, gfn_t gfn)
 {
-	return level == PG_LEVEL_4K ? "the 4K leaf at gfn" :
-	       level == PG_LEVEL_2M ? "the 2M leaf at gfn" : "the 1G leaf at gfn";
-}
-
-static void check_absent(struct audit *a, spte_t spte, gfn_t gfn)
-{
-	if (spte_is_frozen(spte))
-		fail(a, "the entry at gfn", gfn, "was left frozen:", spte.raw);
+	if (mmio_is_entry(fmt, spte))
+		a->mmio_entries++;
+	else if (spte_is_frozen(spte))
+		audit_fail(a, "the entry at gfn", gfn, "was left frozen:", spte.raw);
 	else if (spte.raw)
-		fail(a, "the entry at gfn", gfn, "maps nothing but is not empty:", spte.raw);
-}
-
-/* Does the slot permit this leaf? */
-static void check_leaf_slot(struct audit *a, spte_t spte, gfn_t gfn, unsigned level)
-{
-	const struct memslot *slot = memslot_find(a->vm, gfn);
-	unsigned access = format_access(a->vm->fmt, spte);
-
-	if (!slot || !memslot_covers(slot, gfn, level_pages(level)))
-		fail(a, leaf_name(level), gfn, "lies outside the slots: entry", spte.raw);
-	else if (access & ~memslot_access(slot))
-		fail(a, leaf_name(level), gfn, "permits more than its slot: entry", spte.raw);
-	if (!(access & ACC_R))
-		fail(a, leaf_name(level), gfn, "is present but not readable: entry", spte.raw);
-	if (!!(access & ACC_W) != !!(spte.raw & SPTE_MMU_WRITABLE) ||
-	    ((spte.raw & SPTE_MMU_WRITABLE) && !(spte.raw & SPTE_HOST_WRITABLE)))
-		fail(a, leaf_name(level), gfn, "contradicts its writable bits: entry", spte.raw);
-}
-
-/* Does the backing have this very page there? */
-static void check_leaf_backing(struct audit *a, spte_t spte, gfn_t gfn, unsigned level)
-	REQUIRES(a->vm->mmu_lock)
-{
-	uint64_t pfn = format_pfn(a->vm->fmt, spte).n;
-	struct backing_page page;
-	int err = backing_lookup(a->vm, gfn, &page);
-
-	if (err == -EFAULT)
-		fail(a, leaf_name(level), gfn, "is ballooned but maps pfn", pfn);
-	else if (err)
-		fail(a, leaf_name(level), gfn, "has no page but maps pfn", pfn);
-	else if (page.level < level)
-		fail(a, leaf_name(level), gfn, "is larger than its page: pfn", pfn);
-	else if (page.pfn.n + (gfn - page.gfn) != pfn)
-		fail(a, leaf_name(level), gfn, "does not map the page it has: pfn", pfn);
-}
-
-static void check_leaf(struct audit *a, spte_t spte, gfn_t gfn, unsigned level)
-	REQUIRES(a->vm->mmu_lock)
-{
-	const struct mmu_format *fmt = a->vm->fmt;
-
-	a->report->leaves++;
-	if (level > a->vm->max_leaf_level || level > PG_LEVEL_1G) {
-		fail(a, "the leaf at gfn", gfn, "is larger than the VM may have: level", level);
-		return;
-	}
-	a->leaves[level]++;
-	if (format_pfn(fmt, spte).n & (level_pages(level) - 1))
-		fail(a, leaf_name(level), gfn, "maps an unaligned pfn", format_pfn(fmt, spte).n);
-	if (format_hpa(fmt, spte) >> a->vm->maxphyaddr)
-		fail(a, leaf_name(level), gfn, "maps beyond physical memory: entry", spte.raw);
-	if ((spte.raw & fmt->leaf) != fmt->leaf)
-		fail(a, leaf_name(level), gfn, "lacks bits of its format: entry", spte.raw);
-	check_leaf_slot(a, spte, gfn, level);
-	check_leaf_backing(a, spte, gfn, level);
+		audit_fail(a, "the entry at gfn", gfn, "maps nothing but is not empty:", spte.raw);
 }
 
 /* Nothing but an address and what tables have: fit to be followed. */
-static bool table_is_sane(const struct audit *a, spte_t spte)
+static bool table_is_sane(const struct audit *a, const struct mmu_format *fmt, spte_t spte)
 {
-	const struct mmu_format *fmt = a->vm->fmt;
-	uint64_t plain = spte.raw & ~(fmt->accessed | SPTE_AUDIT_MARK);
+	uint64_t plain = spte.raw & ~(fmt->accessed | SPTE_AUDIT_MARK | SPTE_NX_SPLIT);
 	hpa_t hpa = format_hpa(fmt, spte);
 
 	return plain == format_make_table(fmt, hpa).raw && !(hpa >> a->vm->maxphyaddr);
 }
 
 /* True when it is to be walked. */
-static bool check_table(struct audit *a, spte_t spte, gfn_t gfn)
+static bool check_table(struct audit *a, const struct mmu_format *fmt, spte_t spte, gfn_t gfn)
 {
-	hpa_t hpa = format_hpa(a->vm->fmt, spte);
+	hpa_t hpa = format_hpa(fmt, spte);
 
-	if (!table_is_sane(a, spte)) {
-		fail(a, "the table entry at gfn", gfn, "has bits it should not:", spte.raw);
+	if (!table_is_sane(a, fmt, spte)) {
+		audit_fail(a, "the table entry at gfn", gfn, "has bits it should not:", spte.raw);
 		return false;
 	}
 	if (spte_set_bits(spte_table(hpa), SPTE_AUDIT_MARK).raw & SPTE_AUDIT_MARK) {
-		fail(a, "the table for gfn", gfn, "is linked twice: hpa", hpa);
+		audit_fail(a, "the table for gfn", gfn, "is linked twice: hpa", hpa);
 		return false;
 	}
+	a->nx_tables += spte.raw & SPTE_NX_SPLIT ? 1 : 0;
 	return true;
 }
 
 /* ---- walks --------------------------------------------------------------------- */
 
-static void audit_table(struct audit *a, hpa_t hpa, unsigned level, gfn_t gfn)
-	REQUIRES(a->vm->mmu_lock)
+static void audit_table(struct audit *a, const struct mmu_format *fmt, hpa_t hpa, unsigned level,
+			gfn_t gfn) REQUIRES(a->vm->mmu_lock)
 {
-	const struct mmu_format *fmt = a->vm->fmt;
-
 	a->report->tables++;
 	for (unsigned i = 0; i < PT_ENTRIES; i++, gfn += level_pages(level)) {
 		spte_t spte = { spte_load(&spte_table(hpa)[i]).raw & ~SPTE_AUDIT_MARK };
 
 		if (!spte_is_present(spte))
-			check_absent(a, spte, gfn);
+			check_absent(a, fmt, spte, gfn);
 		else if (format_is_leaf(fmt, spte, level))
-			check_leaf(a, spte, gfn, level);
-		else if (check_table(a, spte, gfn))
-			audit_table(a, format_hpa(fmt, spte), level - 1, gfn);
+			audit_leaf(a, fmt, spte, gfn, level);
+		else if (check_table(a, fmt, spte, gfn))
+			audit_table(a, fmt, format_hpa(fmt, spte), level - 1, gfn);
 	}
 }
 
 /* Exactly where audit_table() set the mark, it goes away. */
-static void unmark_table(struct audit *a, hpa_t hpa, unsigned level)
+static void unmark_table(struct audit *a, const struct mmu_format *fmt, hpa_t hpa, unsigned level)
 {
-	const struct mmu_format *fmt = a->vm->fmt;
 	spte_t first = spte_clear_bits(spte_table(hpa), SPTE_AUDIT_MARK);
 
 	if (!(first.raw & SPTE_AUDIT_MARK))
@@ -185,25 +118,98 @@ static void unmark_table(struct audit *a, hpa_t hpa, unsigned level)
 	for (unsigned i = 0; i < PT_ENTRIES; i++) {
 		spte_t spte = spte_load(&spte_table(hpa)[i]);
 
-		if (format_is_table(fmt, spte, level) && table_is_sane(a, spte))
-			unmark_table(a, format_hpa(fmt, spte), level - 1);
+		if (format_is_table(fmt, spte, level) && table_is_sane(a, fmt, spte))
+			unmark_table(a, fmt, format_hpa(fmt, spte), level - 1);
 	}
 }
 
-static void audit_root(struct audit *a)
+static unsigned loads_of(const struct mmu_vm *vm, const struct mmu_root *root)
+{
+	unsigned n = 0;
+
+	for (const struct mmu_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next)
+		n += vcpu->loaded == root;
+	return n;
+}
+
+/* The root itself: who refers to it, and whether its state is true. */
+static void check_root(struct audit *a, const struct mmu_root *root, uint64_t tables)
 	REQUIRES(a->vm->mmu_lock)
 {
-	const struct mmu_root *root = a->vm->root;
+	unsigned state = atomic_load_explicit(&root->state, memory_order_relaxed);
+	unsigned refs = loads_of(a->vm, root) + (state != ROOT_ZAPPED);
+
+	if (root->refs != refs)
+		audit_fail(a, "the root at hpa", root->hpa, "has another number of references:",
+			   root->refs);
+	if ((state == ROOT_VALID) != (root == a->vm->root))
+		audit_fail(a, "the root at hpa", root->hpa, "is valid and not the VM's: state",
+			   state);
+	if (state == ROOT_ZAPPED && tables != 1)
+		audit_fail(a, "the root at hpa", root->hpa, "was zapped but has tables:", tables);
+}
+
+static void audit_root(struct audit *a, const struct mmu_root *root)
+	REQUIRES(a->vm->mmu_lock)
+{
+	uint64_t before = a->report->tables;
 
 	spte_set_bits(spte_table(root->hpa), SPTE_AUDIT_MARK);
-	audit_table(a, root->hpa, root->level, 0);
-	unmark_table(a, root->hpa, root->level);
+	audit_table(a, root->fmt, root->hpa, root->level, 0);
+	check_root(a, root, a->report->tables - before);
 }
+
+/* Tables that wait to be freed are chained through their first entries: none has our mark. */
+static void check_queue(struct audit *a, hpa_t table)
+{
+	while (table) {
+		uint64_t first = spte_load(spte_table(table)).raw;
+
+		if (first & SPTE_AUDIT_MARK)
+			audit_fail(a, "the table at hpa", table,
+				   "is linked and queued to be freed:", first);
+		table = first & ~SPTE_AUDIT_MARK;
+	}
+}
+
+static void audit_tables(struct audit *a) REQUIRES(a->vm->mmu_lock)
+{
+	struct mmu_vm *vm = a->vm;
+
+	for_each_root(vm, root)
+		audit_root(a, root);
+	spin_lock(&vm->rcu.lock);
+	check_queue(a, vm->rcu.fresh.tables);
+	check_queue(a, vm->rcu.waiting.tables);
+	spin_unlock(&vm->rcu.lock);
+	for_each_root(vm, root)
+		unmark_table(a, root->fmt, root->hpa, root->level);
+}
+
+/* ---- gauges ---------------------------------------------------------------------- */
 
 static void check_gauge(struct audit *a, const char *name, uint64_t gauge, uint64_t walked)
 {
 	if (gauge != walked)
-		fail(a, name, gauge, "is what the books say, but the walk counted", walked);
+		audit_fail(a, name, gauge, "is what the books say, but the walk counted", walked);
+}
+
+static void audit_logs(struct audit *a) REQUIRES(a->vm->mmu_lock)
+{
+	const struct memslots *slots = memslots_get(a->vm);
+	uint64_t logs = 0, pml = 0;
+
+	for (unsigned i = 0; i < slots->count; i++) {
+		const struct dirty_log *log = dirty_log_of(slots->slot[i]);
+
+		logs += log != NULL;
+		pml += log && log->style == MMU_DIRTY_PML;
+		if (log && log->npages != slots->slot[i]->npages)
+			audit_fail(a, "the dirty log of slot", slots->slot[i]->id,
+				   "is not as large as the slot: pages", log->npages);
+	}
+	check_gauge(a, "dirty logs", atomic_load(&a->vm->dirty_logs), logs);
+	check_gauge(a, "PML logs", atomic_load(&a->vm->pml_logs), pml);
 }
 
 static void audit_gauges(struct audit *a)
@@ -216,13 +222,16 @@ static void audit_gauges(struct audit *a)
 	check_gauge(a, "pages_4k", stat_read(vm, pages_4k), a->leaves[PG_LEVEL_4K]);
 	check_gauge(a, "pages_2m", stat_read(vm, pages_2m), a->leaves[PG_LEVEL_2M]);
 	check_gauge(a, "pages_1g", stat_read(vm, pages_1g), a->leaves[PG_LEVEL_1G]);
+	check_gauge(a, "nx_tables", stat_read(vm, nx_tables), a->nx_tables);
+	check_gauge(a, "MMIO entries", atomic_load(&vm->mmio_entries), a->mmio_entries);
 	backing_count(a->vm, &count);
 	check_gauge(a, "backing_pages", stat_read(vm, backing_pages), count.pages);
 	check_gauge(a, "ballooned_pages", stat_read(vm, ballooned_pages), count.ballooned);
 	if (count.stray != GFN_INVALID)
-		fail(a, "the host page behind gfn", count.stray, "lies outside the slots; of", 1);
+		audit_fail(a, "the host page behind gfn", count.stray,
+			   "lies outside the slots; of", 1);
 	if (vm->page_cap && count.pages > vm->page_cap)
-		fail(a, "the cap of pages", vm->page_cap, "is exceeded:", count.pages);
+		audit_fail(a, "the cap of pages", vm->page_cap, "is exceeded:", count.pages);
 }
 
 int mmu_audit(struct mmu_vm *vm, struct mmu_audit_report *report)
@@ -231,8 +240,8 @@ int mmu_audit(struct mmu_vm *vm, struct mmu_audit_report *report)
 
 	*report = (struct mmu_audit_report){ 0 };
 	write_lock(&a->vm->mmu_lock);
-	if (vm->root)
-		audit_root(a);
+	audit_tables(a);
+	audit_logs(a);
 	audit_gauges(a);
 	write_unlock(&a->vm->mmu_lock);
 	return report->errors ? -EIO : 0;

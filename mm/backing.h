@@ -1,75 +1,131 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The host pages behind a VM's gfns: what the page tables may map.
+ * The host pages behind the gfns of a slot: what the page tables may map.
  *
- * A radix tree of the same shape as the page tables, of words that say what
- * lies behind a span of gfns:
+ * A radix tree per slot, of words that say what lies behind a span of gfns:
  *
  *   absent      nothing yet; a touch brings a zeroed page
- *   page        a host page, of 4K (level 1) or 2M (level 2)
+ *   page        a host page, of 4K (level 1), 2M (level 2) or 1G (level 3)
  *   ballooned   nothing, and a touch brings nothing until the balloon comes in
  *   node        a page of 512 words for the next lower level
  *
- * 2M is the largest page here: the host hands out 1G at once too seldom, and zeroing
- * one takes too long inside one fault, for a 1G word to earn its split paths.
+ * and all but nodes also say what mmu_protect() permits.  A page's word says too whether it
+ * was accessed and whether it is dirty, as far as no leaf says so any more.
  *
- * Under mmu_lock: read to walk, and to publish by compare-exchange (absent → page
- * or node); write for everything that removes.  A page is removed only after the
- * mappings of it are gone and flushed.
+ * The tree is indexed from the slot's beginning, set off by what the beginning was beyond
+ * a multiple of 1G at first, so that huge pages lie aligned in both and the pages can
+ * move with the slot.  Moved to where they lie unaligned they are mapped in smaller leaves.
+ *
+ * Under mmu_lock: read to walk, to publish by compare-exchange (absent → page or node), and
+ * to set a page's bits; write for everything that removes or protects.  A page is removed
+ * only after the mappings of it are gone and flushed.
+ *
+ * A device slot has no tree: its pages are where it says, and nothing is known about them.
  */
 #pragma once
 
-#include "mm/memslot.h"
+#include "mm/mmu.h"
+#include "mm/port.h"
+#include "mm/sync.h"
 #include "mm/vm.h"
 
+struct memslot;
+
+struct backing {
+	hpa_t top;      /* HPA_INVALID: a device's */
+	uint8_t level;  /* of the words in top */
+	bool dead;      /* mmu_lock: the slot is being deleted, no page comes any more */
+	gfn_t skew;     /* index of the slot's first gfn */
+	gfn_t emptied;  /* mmu_lock: gfns that backing_empty_step() is through with */
+};
+
 struct backing_page {
-	pfn_t pfn;      /* first host page */
-	gfn_t gfn;      /* which backs this gfn */
-	uint8_t level;  /* PG_LEVEL_4K or PG_LEVEL_2M */
+	pfn_t pfn;       /* first host page */
+	gfn_t gfn;       /* which backs this gfn */
+	uint8_t level;   /* of the largest leaf that may map it */
+	uint8_t access;  /* ACC_* that mmu_protect() permits */
+	bool refcounted; /* RAM that the backing owns */
+	bool accessed, dirty; /* a leaf said so that is gone */
 };
 
 /* Pages that one walk may need for nodes: one per level above the lowest. */
 #define BACKING_NODES(vm) ((unsigned)(vm)->root_level - 1)
 
-int backing_init(struct mmu_vm *vm);
-/* Every page goes back to the host; nothing maps any. */
-void backing_destroy(struct mmu_vm *vm);
+int backing_init(const struct mmu_vm *vm, struct backing *backing,
+		 const struct mmu_slot_desc *desc);
+/* Every page that is left goes back to the host; nothing maps any. */
+void backing_destroy(struct mmu_vm *vm, struct backing *backing);
 
 /*
  * What backs gfn now.  0; -ENOENT when absent, out->level then says how large the
- * absent span is; -EFAULT when ballooned.
+ * absent span is; -EFAULT when ballooned or no slot is there.
  */
 int backing_lookup(struct mmu_vm *vm, gfn_t gfn, struct backing_page *out)
 	REQUIRES_SHARED(vm->mmu_lock);
+/* The same when the slot is known. */
+int backing_lookup_in(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
+		      struct backing_page *out) REQUIRES_SHARED(vm->mmu_lock);
 
 /*
- * The same, with a page brought when there is none: 2M when the whole chunk lies
- * in slot, is absent and may be mapped so, else 4K.  cache gives pages for
- * nodes.  -EFAULT ballooned; -ENOMEM no page, no node, or the cap is reached; -EAGAIN
- * the cap is reached, but by somebody who may give it back: try again.
+ * The same, with a page brought when there is none: as large as the slot and the VM allow
+ * and the host has one.  cache gives pages for nodes.  -EFAULT ballooned; -ENOMEM no
+ * page, no node, or the cap is reached; -EAGAIN the cap is reached, but by somebody who
+ * may give it back, or the slot is being deleted: try again.
  */
 int backing_touch(struct mmu_vm *vm, struct mmu_cache *cache, const struct memslot *slot,
 		  gfn_t gfn, struct backing_page *out) EXCLUDES(vm->mmu_lock);
 
-/* A change of the state of a whole range, in steps that a walk can yield between. */
+/*
+ * A leaf of this level at gfn is gone, or has lost these bits: the page keeps them.  Nothing
+ * happens where no page of ours is.
+ */
+void backing_fold(struct mmu_vm *vm, gfn_t gfn, unsigned level, bool accessed, bool dirty)
+	REQUIRES_SHARED(vm->mmu_lock);
+
+/* ---- changes of whole ranges --------------------------------------------------- */
+
+enum backing_op {
+	BACKING_OUT,     /* to ballooned; pages are freed */
+	BACKING_IN,      /* from ballooned to absent */
+	BACKING_PROTECT, /* to what access says */
+	BACKING_EMPTY,   /* to absent and unprotected; pages are freed */
+};
+
+/* In steps that a walk can yield between. */
 struct backing_change {
-	gfn_t start, end;         /* the range */
-	bool out;                 /* to ballooned; else from ballooned to absent */
-	struct mmu_cache *spare;  /* for nodes at the edges: 2 * BACKING_NODES() suffice */
-	gfn_t next;               /* first gfn not yet done; begin with start */
+	gfn_t end;                /* of the range */
+	enum backing_op op;
+	unsigned access;          /* BACKING_PROTECT */
+	struct mmu_cache *spare;  /* for nodes at the two edges: 2 * BACKING_NODES() suffice */
+	gfn_t next;               /* first gfn not yet done; begin with the range's first */
 	uint64_t changed;         /* gfns that changed so far */
 };
 
 /*
- * Go on for a bounded number of words.  Frees the pages it takes out: no mapping of
- * the range exists and an invalidation of it runs.  -ENOMEM: spare is empty.
+ * Go on for a bounded number of words, but not beyond limit.  Frees the pages it takes out: no
+ * mapping of them exists and an invalidation runs.  -ENOMEM: spare is empty; -ENOENT: the
+ * slot went away while the walk yielded.
  */
-int backing_change_step(struct mmu_vm *vm, struct backing_change *c) REQUIRES(vm->mmu_lock);
+int backing_change_step(struct mmu_vm *vm, struct backing_change *c, gfn_t limit)
+	REQUIRES(vm->mmu_lock);
+/* Free pages of a dying slot, a bounded number.  True: there are more. */
+bool backing_empty_step(struct mmu_vm *vm, const struct memslot *slot) REQUIRES(vm->mmu_lock);
+
+/*
+ * The page behind gfn becomes one of level 4K.  Takes nodes from spare, one per level; nothing
+ * maps the page it is a part of.  -ENOMEM: spare is empty.
+ */
+int backing_break(struct mmu_vm *vm, gfn_t gfn, struct mmu_cache *spare) REQUIRES(vm->mmu_lock);
+/*
+ * Put another page behind gfn, which has one of level 4K and no mapping: the old one is
+ * returned, for the caller to free.
+ */
+hpa_t backing_exchange(struct mmu_vm *vm, gfn_t gfn, hpa_t page) REQUIRES(vm->mmu_lock);
 
 /* Count everything by walking it, for the audit. */
 struct backing_count {
 	uint64_t pages;      /* host pages (4K) */
 	uint64_t ballooned;  /* gfns */
-	gfn_t stray;         /* a gfn outside the slots that has a page; else GFN_INVALID */
+	gfn_t stray;         /* a gfn outside its slot that has a page; else GFN_INVALID */
 };
 void backing_count(struct mmu_vm *vm, struct backing_count *out) REQUIRES(vm->mmu_lock);

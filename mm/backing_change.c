@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Taking pages out of the backing; see backing.h.  All under mmu_lock for write,
- * behind the flush, so pages and nodes are freed on the spot.
+ * Changing what a whole range of the backing says; see backing.h.  All under mmu_lock for
+ * write, behind the flush, so pages and nodes are freed on the spot.
  *
  * A word that lies wholly inside the range changes as a whole, at whatever level
  * it stands; only at the two edges a word has to be broken into a node first.  A node
- * whose words have all become the same is folded back into one, which is what lets
- * a chunk become a 2M page again.
+ * whose words have all become alike is folded back into one, which is what lets a chunk
+ * become a huge page again.  What a word spans outside its slot belongs to nobody: an edge
+ * there needs no breaking.
  */
 #include "mm/backing.h"
 #include "mm/backing_word.h"
@@ -15,51 +16,87 @@
 /* A step ends after so many words, or gfns changed: what costs is freeing them. */
 #define CHANGE_STEP 512
 
-static uint64_t target_word(const struct backing_change *c)
+/* ---- one word ---------------------------------------------------------------- */
+
+/* What word becomes. */
+static uint64_t changed_word(const struct backing_change *c, uint64_t word)
 {
-	return word_make(c->out ? BACKING_BALLOONED : BACKING_ABSENT, 0);
+	uint64_t protection = word & WORD_PROTECTION;
+
+	switch (c->op) {
+	case BACKING_OUT:
+		return word_make(BACKING_BALLOONED, 0) | protection;
+	case BACKING_IN:
+		return word_kind(word) == BACKING_BALLOONED ? protection : word;
+	case BACKING_PROTECT:
+		return (word & ~WORD_PROTECTION) | word_protection(c->access);
+	default:
+		return 0;
+	}
 }
 
-static bool is_settled(const struct backing_change *c, uint64_t word)
+void backing_free_page(struct mmu_vm *vm, uint64_t word, unsigned level)
 {
-	return (word_kind(word) == BACKING_BALLOONED) == c->out;
+	uint64_t n = level_pages(level);
+
+	if (!(word & WORD_SINGLES))
+		port_pages_free(word_hpa(word), 9 * (level - 1));
+	for (uint64_t i = 0; (word & WORD_SINGLES) && i < n; i++)
+		port_pages_free(word_hpa(word) + i * PAGE_SIZE, 0);
+	stat_sub(vm, backing_pages, n);
+	atomic_fetch_sub_explicit(&vm->backing_reserved, n, memory_order_relaxed);
 }
 
-static void free_page(struct mmu_vm *vm, uint64_t word, unsigned level)
+/* Where the walk is: in the slot's tree, in indices. */
+struct place {
+	const struct memslot *slot;
+	gfn_t index;         /* of c->next */
+	gfn_t limit;         /* do not change what lies behind */
+	backing_cell_t *path[PG_LEVEL_256T + 1];
+};
+
+/* How many gfns of the slot a word spans. */
+static uint64_t span_in_slot(const struct memslot *slot, gfn_t base, unsigned level)
 {
-	port_pages_free(word_hpa(word), 9 * (level - 1));
-	stat_sub(vm, backing_pages, level_pages(level));
-	atomic_fetch_sub_explicit(&vm->backing_reserved, level_pages(level),
-				  memory_order_relaxed);
+	gfn_t first = slot->state->backing.skew, last = first + slot->npages;
+	gfn_t end = base + level_pages(level);
+
+	/* A word broken at the slot's edge has left some of itself outside. */
+	if (base >= last || end <= first)
+		return 0;
+	return (end < last ? end : last) - (base > first ? base : first);
 }
 
-/* A word that is no node, and inside the range as a whole. */
-static void change_word(struct mmu_vm *vm, struct backing_change *c, backing_cell_t *cell,
-			unsigned level)
+static void change_word(struct mmu_vm *vm, struct backing_change *c, const struct place *p,
+			unsigned level, uint64_t new)
 {
-	uint64_t word = word_load(cell);
+	uint64_t word = word_load(p->path[level]);
+	uint64_t span = span_in_slot(p->slot, level_gfn_base(p->index, level), level);
 
-	word_store(cell, target_word(c));
-	if (word_kind(word) == BACKING_PAGE)
-		free_page(vm, word, level);
-	c->changed += level_pages(level);
-	if (c->out)
-		stat_add(vm, ballooned_pages, level_pages(level));
-	else
-		stat_sub(vm, ballooned_pages, level_pages(level));
+	word_store(p->path[level], new);
+	if (word_kind(word) == BACKING_PAGE && word_kind(new) != BACKING_PAGE)
+		backing_free_page(vm, word, level);
+	c->changed += span;
+	if (word_kind(word) == BACKING_BALLOONED && word_kind(new) != BACKING_BALLOONED)
+		stat_sub(vm, ballooned_pages, span);
+	if (word_kind(word) != BACKING_BALLOONED && word_kind(new) == BACKING_BALLOONED)
+		stat_add(vm, ballooned_pages, span);
 }
 
 /* Break a word above 4K into a node of words that say the same. */
-static int break_word(struct backing_change *c, backing_cell_t *cell)
+static int break_word(struct mmu_cache *spare, backing_cell_t *cell, unsigned level)
 {
-	hpa_t hpa = cache_take(c->spare);
+	hpa_t hpa = cache_take(spare);
 	uint64_t word = word_load(cell), step = 0;
 
 	if (hpa == HPA_INVALID)
 		return -ENOMEM;
 	if (word_kind(word) == BACKING_PAGE) {
-		port_pages_split(word_hpa(word), 9);
-		step = PAGE_SIZE;
+		if (!(word & WORD_SINGLES))
+			port_pages_split(word_hpa(word), 9 * (level - 1));
+		word &= ~WORD_SINGLES;
+		word |= level > PG_LEVEL_2M ? WORD_SINGLES : 0;
+		step = level_pages(level - 1) * PAGE_SIZE;
 	}
 	for (unsigned i = 0; i < PT_ENTRIES; i++)
 		word_store(&backing_node(hpa)[i], word + i * step);
@@ -67,70 +104,174 @@ static int break_word(struct backing_change *c, backing_cell_t *cell)
 	return 0;
 }
 
-static bool is_uniform(const backing_cell_t *node, uint64_t word)
+/* ---- folding ------------------------------------------------------------------- */
+
+/*
+ * May the words of this node, of level, become one?  Pages when they are one piece of memory,
+ * in single pages (as breaking left them, or as luck had it).
+ */
+static bool node_folds(const struct mmu_vm *vm, const backing_cell_t *node, unsigned level,
+		       uint64_t *into)
 {
-	for (unsigned i = 0; i < PT_ENTRIES; i++)
-		if (word_load(&node[i]) != word)
+	uint64_t first = word_load(&node[0]), step = 0, size = level_pages(level + 1) * PAGE_SIZE;
+
+	if (word_kind(first) == BACKING_NODE)
+		return false;
+	if (word_kind(first) == BACKING_PAGE) {
+		if (level >= vm->max_leaf_level || (word_hpa(first) & (size - 1)) ||
+		    (level > PG_LEVEL_4K && !(first & WORD_SINGLES)))
 			return false;
+		step = level_pages(level) * PAGE_SIZE;
+	}
+	for (unsigned i = 0; i < PT_ENTRIES; i++)
+		if (word_load(&node[i]) != first + i * step)
+			return false;
+	*into = first | (step ? WORD_SINGLES : 0);
 	return true;
 }
 
-/* We are done with the nodes on the path that end before next, or with the range. */
-static void fold_nodes(const struct mmu_vm *vm, const struct backing_change *c,
-		       backing_cell_t *const *path, unsigned level)
+/* We are done with the nodes on the path that end before index, or with the range. */
+static void fold_nodes(const struct mmu_vm *vm, const struct place *p, unsigned level, bool at_end)
 {
-	uint64_t target = target_word(c);
+	uint64_t into;
 
-	while (++level <= vm->root_level) {
-		hpa_t node = word_hpa(word_load(path[level]));
+	while (++level <= p->slot->state->backing.level) {
+		hpa_t node = word_hpa(word_load(p->path[level]));
 
-		if (c->next != c->end && c->next != level_gfn_base(c->next, level))
+		if (!at_end && p->index != level_gfn_base(p->index, level))
 			return;
-		if (!is_uniform(backing_node(node), target))
+		if (!node_folds(vm, backing_node(node), level - 1, &into))
 			return;
-		word_store(path[level], target);
+		word_store(p->path[level], into);
 		port_pages_free(node, 0);
 	}
 }
 
-/* Bring the gfns from next on to their state, as far as one word reaches. */
-static int change_next(struct mmu_vm *vm, struct backing_change *c)
+/* ---- the walk -------------------------------------------------------------------- */
+
+/* Does the word at level lie in the range as a whole, as far as it lies in the slot? */
+static bool is_whole(const struct place *p, unsigned level)
 {
-	backing_cell_t *path[PG_LEVEL_256T + 1];
-	backing_cell_t *node = backing_node(vm->backing_top);
+	gfn_t base = level_gfn_base(p->index, level);
 
-	for (unsigned level = vm->root_level;; level--) {
-		backing_cell_t *cell = &node[level_index(c->next, level)];
-		uint64_t word = word_load(cell);
-		gfn_t base = level_gfn_base(c->next, level), end = base + level_pages(level);
-		bool whole = base == c->next && end <= c->end;
+	return (base == p->index || p->index == p->slot->state->backing.skew) &&
+	       base + level_pages(level) <= p->limit;
+}
 
-		path[level] = cell;
-		if (word_kind(word) != BACKING_NODE && (whole || is_settled(c, word))) {
-			if (!is_settled(c, word))
-				change_word(vm, c, cell, level);
-			c->next = end < c->end ? end : c->end;
-			fold_nodes(vm, c, path, level);
+/* The word at level is as it shall be: on to the next. */
+static void change_done(struct mmu_vm *vm, struct backing_change *c, struct place *p,
+			unsigned level, gfn_t end)
+{
+	gfn_t next = level_gfn_base(p->index, level) + level_pages(level);
+
+	next = c->next + ((next < p->limit ? next : p->limit) - p->index);
+	p->index += next - c->next;
+	c->next = next < end ? next : end;
+	fold_nodes(vm, p, level, c->next == end);
+}
+
+/* Bring the gfns from next on to their state, as far as one word reaches, below end. */
+static int change_next(struct mmu_vm *vm, struct backing_change *c, const struct memslot *slot,
+		       gfn_t end)
+{
+	const struct backing *b = &slot->state->backing;
+	struct place p = { .slot = slot, .index = backing_index(slot, c->next) };
+	backing_cell_t *node = backing_node(b->top);
+
+	p.limit = end == slot->base + slot->npages ? level_pages(b->level + 1u)
+						   : backing_index(slot, end);
+	for (unsigned level = b->level;; level--) {
+		backing_cell_t *cell = &node[level_index(p.index, level)];
+		uint64_t word = word_load(cell), new = changed_word(c, word);
+		bool is_node = word_kind(word) == BACKING_NODE;
+
+		p.path[level] = cell;
+		if (!is_node && (new == word || is_whole(&p, level))) {
+			if (new != word)
+				change_word(vm, c, &p, level, new);
+			change_done(vm, c, &p, level, end);
 			return 0;
 		}
-		if (word_kind(word) != BACKING_NODE && break_word(c, cell))
+		if (!is_node && break_word(c->spare, cell, level))
 			return -ENOMEM;
 		node = backing_node(word_hpa(word_load(cell)));
 	}
 }
 
-int backing_change_step(struct mmu_vm *vm, struct backing_change *c)
+/* In one slot, below end; the slot may be dying. */
+static int change_in_slot(struct mmu_vm *vm, struct backing_change *c, const struct memslot *slot,
+			  gfn_t end)
 {
 	uint64_t enough = c->changed + CHANGE_STEP;
 
-	assert_held_write(&vm->mmu_lock);
-	for (unsigned i = 0; i < CHANGE_STEP && c->next < c->end && c->changed < enough; i++) {
-		int err = change_next(vm, c);
+	if (end > slot->base + slot->npages)
+		end = slot->base + slot->npages;
+	for (unsigned i = 0; i < CHANGE_STEP && c->next < end && c->changed < enough; i++) {
+		int err = change_next(vm, c, slot, end);
 
 		if (err)
 			return err;
 	}
 	return 0;
+}
+
+int backing_change_step(struct mmu_vm *vm, struct backing_change *c, gfn_t limit)
+{
+	const struct memslot *slot = memslot_find(vm, c->next);
+
+	assert_held_write(&vm->mmu_lock);
+	if (!slot || backing_is_device(slot))
+		return -ENOENT;
+	return change_in_slot(vm, c, slot, limit < c->end ? limit : c->end);
+}
+
+bool backing_empty_step(struct mmu_vm *vm, const struct memslot *slot)
+{
+	struct backing *b = &slot->state->backing;
+	struct backing_change c = {
+		.op = BACKING_EMPTY, .next = slot->base + b->emptied,
+		.end = slot->base + slot->npages,
+	};
+
+	assert_held_write(&vm->mmu_lock);
+	if (backing_is_device(slot))
+		return false;
+	/* Words of the whole slot: nothing is broken, so no page is needed. */
+	MM_BUG_ON(change_in_slot(vm, &c, slot, c.end));
+	b->emptied = c.next - slot->base;
+	return c.next < c.end;
+}
+
+int backing_break(struct mmu_vm *vm, gfn_t gfn, struct mmu_cache *spare)
+{
+	const struct memslot *slot = memslot_find(vm, gfn);
+	unsigned level;
+
+	assert_held_write(&vm->mmu_lock);
+	for (;;) {
+		backing_cell_t *cell = backing_find(&slot->state->backing,
+						    backing_index(slot, gfn), PG_LEVEL_4K, &level);
+
+		if (level == PG_LEVEL_4K)
+			return 0;
+		if (break_word(spare, cell, level))
+			return -ENOMEM;
+	}
+}
+
+hpa_t backing_exchange(struct mmu_vm *vm, gfn_t gfn, hpa_t page)
+{
+	const struct memslot *slot = memslot_find(vm, gfn);
+	unsigned level;
+
+	assert_held_write(&vm->mmu_lock);
+	backing_cell_t *cell = backing_find(&slot->state->backing, backing_index(slot, gfn),
+					    PG_LEVEL_4K, &level);
+	uint64_t word = word_load(cell);
+
+	MM_BUG_ON(word_kind(word) != BACKING_PAGE || level != PG_LEVEL_4K);
+	word_store(cell, page | (word & ~PAGE_MASK));
+	return word_hpa(word);
 }
 
 /* ---- everything ------------------------------------------------------------ */
@@ -143,42 +284,46 @@ static void free_node(struct mmu_vm *vm, hpa_t hpa, unsigned level)
 		if (word_kind(word) == BACKING_NODE)
 			free_node(vm, word_hpa(word), level - 1);
 		else if (word_kind(word) == BACKING_PAGE)
-			free_page(vm, word, level);
-		else if (word_kind(word) == BACKING_BALLOONED)
-			stat_sub(vm, ballooned_pages, level_pages(level));
+			backing_free_page(vm, word, level);
 	}
 	port_pages_free(hpa, 0);
 }
 
-void backing_destroy(struct mmu_vm *vm)
+void backing_destroy(struct mmu_vm *vm, struct backing *b)
 {
-	free_node(vm, vm->backing_top, vm->root_level);
-	MM_BUG_ON(stat_read(vm, backing_pages) || stat_read(vm, ballooned_pages));
+	if (b->top != HPA_INVALID)
+		free_node(vm, b->top, b->level);
+	b->top = HPA_INVALID;
 }
 
-static void count_node(struct mmu_vm *vm, hpa_t hpa, unsigned level, gfn_t gfn,
+static void count_node(const struct memslot *slot, hpa_t hpa, unsigned level, gfn_t index,
 		       struct backing_count *out)
 {
-	for (unsigned i = 0; i < PT_ENTRIES; i++, gfn += level_pages(level)) {
+	gfn_t first = slot->state->backing.skew, last = first + slot->npages;
+
+	for (unsigned i = 0; i < PT_ENTRIES; i++, index += level_pages(level)) {
 		uint64_t word = word_load(&backing_node(hpa)[i]);
 
 		if (word_kind(word) == BACKING_NODE)
-			count_node(vm, word_hpa(word), level - 1, gfn, out);
+			count_node(slot, word_hpa(word), level - 1, index, out);
 		else if (word_kind(word) == BACKING_BALLOONED)
-			out->ballooned += level_pages(level);
+			out->ballooned += span_in_slot(slot, index, level);
 		if (word_kind(word) != BACKING_PAGE)
 			continue;
 		out->pages += level_pages(level);
-		const struct memslot *slot = memslot_find(vm, gfn);
-
-		if (!slot || !memslot_covers(slot, gfn, level_pages(level)))
-			out->stray = gfn;
+		if (index < first || index + level_pages(level) > last)
+			out->stray = slot->base + index - first;
 	}
 }
 
 void backing_count(struct mmu_vm *vm, struct backing_count *out)
 {
+	const struct memslots *slots = memslots_get(vm);
+
 	assert_held_write(&vm->mmu_lock);
 	*out = (struct backing_count){ .stray = GFN_INVALID };
-	count_node(vm, vm->backing_top, vm->root_level, 0, out);
+	for (unsigned i = 0; i < slots->count; i++)
+		if (!backing_is_device(slots->slot[i]))
+			count_node(slots->slot[i], slots->slot[i]->state->backing.top,
+				   slots->slot[i]->state->backing.level, 0, out);
 }

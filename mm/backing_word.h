@@ -5,8 +5,9 @@
 #include <stdatomic.h>
 
 #include "mm/backing.h"
+#include "mm/memslot.h"
 
-/* An address and, in the bits that its alignment leaves, the kind. */
+/* An address and, in the bits that its alignment leaves, the kind and the page's state. */
 typedef _Atomic uint64_t backing_cell_t;
 
 enum backing_kind {
@@ -17,6 +18,13 @@ enum backing_kind {
 };
 
 #define BACKING_KIND_MASK 0xful
+#define WORD_ACCESSED (1ul << 4)
+#define WORD_DIRTY    (1ul << 5)
+#define WORD_SINGLES  (1ul << 6) /* above 4K: its 4K pages are freed one by one */
+#define WORD_NO_WRITE (1ul << 7)
+#define WORD_NO_TOUCH (1ul << 8)
+
+#define WORD_PROTECTION (WORD_NO_WRITE | WORD_NO_TOUCH)
 
 static inline enum backing_kind word_kind(uint64_t word)
 {
@@ -33,20 +41,25 @@ static inline uint64_t word_make(enum backing_kind kind, hpa_t hpa)
 	return hpa | kind;
 }
 
-/* Acquire: pairs with the releases in word_publish() and word_store(). */
+/* What mmu_protect() said, as bits and back. */
+static inline uint64_t word_protection(unsigned access)
+{
+	if (!(access & ACC_R))
+		return WORD_PROTECTION;
+	return access & ACC_W ? 0 : WORD_NO_WRITE;
+}
+
+static inline unsigned word_access(uint64_t word)
+{
+	if (word & WORD_NO_TOUCH)
+		return 0;
+	return word & WORD_NO_WRITE ? ACC_R | ACC_X : ACC_RWX;
+}
+
+/* Acquire: pairs with the releases in backing_publish() and word_store(). */
 static inline uint64_t word_load(const backing_cell_t *cell)
 {
 	return atomic_load_explicit(cell, memory_order_acquire);
-}
-
-/* Under mmu_lock for read: turn absent into word, unless somebody was first. */
-static inline bool word_publish(backing_cell_t *cell, uint64_t word)
-{
-	uint64_t absent = BACKING_ABSENT;
-
-	/* Release: pairs with the acquire in word_load(). */
-	return atomic_compare_exchange_strong_explicit(cell, &absent, word, memory_order_release,
-						       memory_order_relaxed);
 }
 
 /* Under mmu_lock for write, or in a node that nobody else sees. */
@@ -59,3 +72,40 @@ static inline backing_cell_t *backing_node(hpa_t hpa)
 {
 	return port_hpa_to_va(hpa);
 }
+
+/* A zeroed page becomes a node whose words are all the same. */
+static inline void node_fill(hpa_t hpa, uint64_t word)
+{
+	for (unsigned i = 0; i < PT_ENTRIES; i++)
+		word_store(&backing_node(hpa)[i], word);
+}
+
+/* Where in the tree a gfn of the slot is. */
+static inline gfn_t backing_index(const struct memslot *slot, gfn_t gfn)
+{
+	return gfn - slot->base + slot->state->backing.skew;
+}
+
+static inline bool backing_is_device(const struct memslot *slot)
+{
+	return slot->flags & MMU_SLOT_DEVICE;
+}
+
+/* The lowest cell on the way to index that is not a node, but not below bottom. */
+static inline backing_cell_t *backing_find(const struct backing *b, gfn_t index, unsigned bottom,
+					   unsigned *level)
+{
+	backing_cell_t *node = backing_node(b->top);
+
+	for (*level = b->level;; --*level) {
+		backing_cell_t *cell = &node[level_index(index, *level)];
+		uint64_t word = word_load(cell);
+
+		if (word_kind(word) != BACKING_NODE || *level == bottom)
+			return cell;
+		node = backing_node(word_hpa(word));
+	}
+}
+
+/* The host takes back a page of this level. */
+void backing_free_page(struct mmu_vm *vm, uint64_t word, unsigned level);

@@ -3,11 +3,17 @@
  * A nested page fault, from the processor's report to the installed leaf.
  *
  * What may take time or memory happens first, without a lock; what was looked up then
- * is checked again under mmu_lock (invalidate.h) before it is used.
+ * is checked again under mmu_lock (invalidate.h) before it is used.  A fault that only needs a
+ * permission back that we took away ourselves does without all that (fast.c).
  */
+#include "mm/around.h"
 #include "mm/backing.h"
 #include "mm/cache.h"
+#include "mm/fast.h"
 #include "mm/invalidate.h"
+#include "mm/memslot.h"
+#include "mm/mmio.h"
+#include "mm/root.h"
 #include "mm/tdp.h"
 
 /* Pages that one fault can use up: a path of tables and one of nodes. */
@@ -28,40 +34,93 @@ static enum mmu_pf_result backing_error(int err)
 	}
 }
 
-/* Install the page unless an invalidation got in between. */
+/* Install the page unless an invalidation got in between, of it or of all mappings. */
 static enum mmu_pf_result fault_install(struct mmu_vcpu *vcpu, struct page_fault *pf,
-					const struct backing_page *page, unsigned access,
-					uint64_t snapshot)
+					const struct memslot *slot, const struct backing_page *page,
+					unsigned access, uint64_t snapshot)
 {
 	enum mmu_pf_result result = MMU_PF_RETRY;
 
 	read_lock(&vcpu->vm->mmu_lock);
 	/* All that a leaf of the page could span, not only the gfn that faulted. */
-	if (!invalidate_is_stale(vcpu->vm, snapshot, page->gfn,
+	if (root_is_valid(vcpu->loaded) &&
+	    !invalidate_is_stale(vcpu->vm, snapshot, page->gfn,
 				 page->gfn + level_pages(page->level)))
-		result = tdp_map(vcpu, pf, page, access);
+		result = tdp_map(vcpu, pf, slot, page, access);
+	if (result == MMU_PF_FIXED)
+		around_map(vcpu, pf, slot, page, access);
 	read_unlock(&vcpu->vm->mmu_lock);
 	return result;
+}
+
+/* As an RCU reader, so that the slot stays. */
+static enum mmu_pf_result fault_in_slot(struct mmu_vcpu *vcpu, struct page_fault *pf,
+					const struct memslot *slot, uint64_t snapshot)
+{
+	struct backing_page page;
+
+	if (!(memslot_access(slot) & pf->access))
+		return MMU_PF_EMULATE;
+	int err = backing_touch(vcpu->vm, &vcpu->cache, slot, pf->gpa >> PAGE_SHIFT, &page);
+
+	if (err)
+		return backing_error(err);
+	if (!(page.access & pf->access))
+		return MMU_PF_PROTECTED;
+	return fault_install(vcpu, pf, slot, &page, memslot_access(slot) & page.access, snapshot);
 }
 
 static enum mmu_pf_result fault_handle(struct mmu_vcpu *vcpu, struct page_fault *pf)
 {
 	struct mmu_vm *vm = vcpu->vm;
 	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
-	struct backing_page page;
+	enum mmu_pf_result result = MMU_PF_EMULATE;
 
 	/* Most faults need none of these pages: being short matters where one is missing. */
 	(void)cache_topup(&vcpu->cache, fault_cache_want(vm));
+	rcu_enter(vm, &vcpu->reader);
 	uint64_t snapshot = invalidate_snapshot(vm);
 	const struct memslot *slot = memslot_find(vm, gfn);
 
-	if (!slot || !(memslot_access(slot) & pf->access))
-		return MMU_PF_EMULATE;
-	int err = backing_touch(vm, &vcpu->cache, slot, gfn, &page);
+	if (slot)
+		result = fault_in_slot(vcpu, pf, slot, snapshot);
+	rcu_exit(vm, &vcpu->reader);
+	if (!slot)
+		mmio_remember(vcpu, gfn);
+	return result;
+}
 
-	if (err)
-		return backing_error(err);
-	return fault_install(vcpu, pf, &page, memslot_access(slot), snapshot);
+/*
+ * The processor found an entry malformed.  Our MMIO entries are, and say that there is no
+ * memory; about anything else the guest can do nothing, and neither must it stop us.
+ */
+static enum mmu_pf_result fault_reserved(struct mmu_vcpu *vcpu, struct page_fault *pf)
+{
+	switch (mmio_lookup(vcpu, pf->gpa >> PAGE_SHIFT)) {
+	case MMIO_CURRENT:
+		stat_add(vcpu->vm, pf_mmio_spte, 1);
+		return MMU_PF_EMULATE;
+	case MMIO_FOREIGN:
+		port_log("mmu: %s: the processor finds the entry for gpa 0x%lx malformed",
+			 vcpu->vm->name, (unsigned long)pf->gpa);
+		return MMU_PF_EMULATE;
+	default:
+		return fault_handle(vcpu, pf);
+	}
+}
+
+static enum mmu_pf_result fault_any(struct mmu_vcpu *vcpu, struct page_fault *pf)
+{
+	if (pf->reserved)
+		return fault_reserved(vcpu, pf);
+	/* Without Accessed from the processor, a leaf may be there and not be present for it. */
+	if (pf->present || !vcpu->loaded->fmt->ad) {
+		enum mmu_pf_result result = fast_fault(vcpu, pf);
+
+		if (result != MMU_PF_RETRY)
+			return result;
+	}
+	return fault_handle(vcpu, pf);
 }
 
 enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf)
@@ -69,11 +128,7 @@ enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf)
 	struct mmu_vm *vm = vcpu->vm;
 
 	MM_BUG_ON(vcpu->root == HPA_INVALID);
-	/*
-	 * We never write an entry with reserved bits; but an address beyond what our
-	 * tables reach may be reported like this, and that is the guest's affair.
-	 */
-	enum mmu_pf_result result = pf->reserved ? MMU_PF_EMULATE : fault_handle(vcpu, pf);
+	enum mmu_pf_result result = fault_any(vcpu, pf);
 
 	switch (result) {
 	case MMU_PF_FIXED:
@@ -89,6 +144,9 @@ enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf)
 		break;
 	case MMU_PF_EMULATE:
 		stat_add(vm, pf_emulate, 1);
+		break;
+	case MMU_PF_PROTECTED:
+		stat_add(vm, pf_protected, 1);
 		break;
 	case MMU_PF_NOMEM:
 		stat_add(vm, pf_nomem, 1);

@@ -6,8 +6,9 @@
  *   E1  in_guest = 1                     F0  (tables changed)
  *   E2  gen = vm->tlb_gen                F1  gen = ++vm->tlb_gen
  *   E3  if vcpu->tlb_gen != gen:         F2  if in_guest and vcpu->tlb_gen < gen:
- *         vcpu->tlb_gen = gen, flush           kick, wait until in_guest == 0
- *   …   guest runs …                           or vcpu->tlb_gen >= gen
+ *         root invalid? not entered            kick, wait until in_guest == 0
+ *         vcpu->tlb_gen = gen, flush           or vcpu->tlb_gen >= gen
+ *   …   guest runs …
  *   X   in_guest = 0                     F3  free what was unlinked
  *
  * Why no entry is missed: E1, E2, F1 and F2's load of in_guest are sequentially
@@ -25,10 +26,14 @@
  */
 #include "mm/flush.h"
 
+#include "mm/root.h"
+
+#include "mm/root.h"
+
 /* 20 s of a 3 GHz clock: a processor that ignores a kick that long is lost. */
 #define FLUSH_WAIT_LIMIT (1ul << 36)
 
-bool mmu_vcpu_enter(struct mmu_vcpu *vcpu)
+enum mmu_enter mmu_vcpu_enter(struct mmu_vcpu *vcpu)
 {
 	/* E1: an exchange, because x86 lets a later load pass a plain store. */
 	atomic_exchange_explicit(&vcpu->in_guest, 1, memory_order_seq_cst);
@@ -37,10 +42,15 @@ bool mmu_vcpu_enter(struct mmu_vcpu *vcpu)
 
 	/* Only this vCPU writes its tlb_gen. */
 	if (atomic_load_explicit(&vcpu->tlb_gen, memory_order_relaxed) == gen)
-		return false;
+		return MMU_ENTER_GO;
+	/* Invalidating a root raises the generation: only here can it have happened. */
+	if (!vcpu->loaded || !root_is_valid(vcpu->loaded)) {
+		mmu_vcpu_exit(vcpu);
+		return MMU_ENTER_RELOAD;
+	}
 	/* E3: release, pairs with the acquire in must_wait(). */
 	atomic_store_explicit(&vcpu->tlb_gen, gen, memory_order_release);
-	return true;
+	return MMU_ENTER_FLUSH;
 }
 
 void mmu_vcpu_exit(struct mmu_vcpu *vcpu)

@@ -22,29 +22,42 @@
 #define SPTE_MMU_WRITABLE  (1ul << 54) /* and no tracking of ours forbids them */
 #define SPTE_FROZEN_BIT    (1ul << 55) /* see SPTE_FROZEN in spte.h */
 #define SPTE_AUDIT_MARK    (1ul << 56) /* set and cleared inside mmu_audit() */
+#define SPTE_TRACKED       (1ul << 57) /* a leaf whose permissions are parked; see leaf.h */
+#define SPTE_NX_SPLIT      (1ul << 58) /* a table where a huge leaf may not be executable */
 
 #define SPTE_LEAF_SOFTWARE (SPTE_REFCOUNTED | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE)
-#define SPTE_SOFTWARE      (SPTE_PRESENT | SPTE_LEAF_SOFTWARE | SPTE_FROZEN_BIT | SPTE_AUDIT_MARK)
+#define SPTE_SOFTWARE      (SPTE_PRESENT | SPTE_LEAF_SOFTWARE | SPTE_FROZEN_BIT | \
+			    SPTE_AUDIT_MARK | SPTE_TRACKED | SPTE_NX_SPLIT)
+
+/* In a tracked leaf only, of which the processor ignores everything: what it had. */
+#define SPTE_SAVED_W (1ul << 59)
+#define SPTE_SAVED_X (1ul << 60)
+#define SPTE_SAVED   (SPTE_TRACKED | SPTE_SAVED_W | SPTE_SAVED_X)
 
 struct mmu_format {
 	const char *name;
+	bool ad;            /* the processor sets Accessed and Dirty, and we rely on it */
 	uint64_t present;   /* any of these set: the processor takes it for present */
 	uint64_t allow_r;   /* set to permit … */
 	uint64_t allow_w;
 	uint64_t allow_x;
 	uint64_t deny_x;    /* set to forbid */
 	uint64_t huge;      /* makes a leaf above 4K; 0 in tables and 4K leaves */
-	uint64_t accessed;  /* set by the processor, where it does so */
+	uint64_t accessed;  /* where the processor sets them, if it does */
 	uint64_t dirty;
-	uint64_t leaf;      /* always in a leaf: memory type, user */
+	uint64_t leaf;      /* always in a leaf */
+	uint64_t type;      /* the memory type of a leaf: these bits … */
+	uint64_t type_ram;  /* … are so for RAM: write-back */
+	uint64_t type_device; /* … and so for what is no RAM of ours: uncached */
 	uint64_t table;     /* all that is in a table entry besides its address */
 	uint64_t address;   /* the bits of the page's or table's address */
 };
 
-extern const struct mmu_format mmu_format_ept;
-extern const struct mmu_format mmu_format_npt;
+extern const struct mmu_format mmu_format_ept, mmu_format_ept_noad;
+extern const struct mmu_format mmu_format_npt, mmu_format_npt_noad;
 
-const struct mmu_format *format_by_id(enum mmu_format_id id);
+/* ad: with Accessed and Dirty from the processor. */
+const struct mmu_format *format_select(enum mmu_format_id id, bool ad);
 
 /* The entry that points to the table at hpa. */
 static inline spte_t format_make_table(const struct mmu_format *fmt, hpa_t hpa)
@@ -52,12 +65,16 @@ static inline spte_t format_make_table(const struct mmu_format *fmt, hpa_t hpa)
 	return (spte_t){ hpa | fmt->table | SPTE_PRESENT };
 }
 
-/* The entry that maps a page; software is any of SPTE_LEAF_SOFTWARE. */
+/*
+ * The entry that maps a page; software is any of SPTE_LEAF_SOFTWARE.  What the backing owns
+ * is RAM and cached; anything else belongs to a device.
+ */
 static inline spte_t format_make_leaf(const struct mmu_format *fmt, pfn_t pfn, unsigned level,
 				      unsigned access, uint64_t software)
 {
 	uint64_t raw = (pfn.n << PAGE_SHIFT) | fmt->leaf | SPTE_PRESENT | software;
 
+	raw |= software & SPTE_REFCOUNTED ? fmt->type_ram : fmt->type_device;
 	raw |= level > PG_LEVEL_4K ? fmt->huge : 0;
 	raw |= access & ACC_R ? fmt->allow_r : 0;
 	raw |= access & ACC_W ? fmt->allow_w : 0;
@@ -65,11 +82,13 @@ static inline spte_t format_make_leaf(const struct mmu_format *fmt, pfn_t pfn, u
 	return (spte_t){ raw };
 }
 
-/* ACC_* that a leaf permits. */
+/* ACC_* that the processor finds permitted in a leaf; leaf_access() also knows what is parked. */
 static inline unsigned format_access(const struct mmu_format *fmt, spte_t spte)
 {
 	unsigned access = 0;
 
+	if (!(spte.raw & fmt->present))
+		return 0;
 	access |= (spte.raw & fmt->allow_r) == fmt->allow_r ? ACC_R : 0;
 	access |= (spte.raw & fmt->allow_w) == fmt->allow_w ? ACC_W : 0;
 	if ((spte.raw & fmt->allow_x) == fmt->allow_x && !(spte.raw & fmt->deny_x))

@@ -10,6 +10,7 @@
 #define EPT_R        (1ul << 0)
 #define EPT_W        (1ul << 1)
 #define EPT_X        (1ul << 2)
+#define EPT_TYPE     (7ul << 3)
 #define EPT_TYPE_WB  (6ul << 3)
 #define EPT_HUGE     (1ul << 7)
 #define EPT_ACCESSED (1ul << 8)
@@ -20,28 +21,25 @@
 
 /*
  * Guest RAM is write-back whatever the guest's MTRRs say: it is RAM of the host,
- * and the host's own mapping of it is write-back too.
+ * and the host's own mapping of it is write-back too.  Uncached is type 0.
  */
-const struct mmu_format mmu_format_ept = {
-	.name = "ept",
-	.present = EPT_RWX,
-	.allow_r = EPT_R,
-	.allow_w = EPT_W,
-	.allow_x = EPT_X,
-	.huge = EPT_HUGE,
-	.accessed = EPT_ACCESSED,
-	.dirty = EPT_DIRTY,
-	.leaf = EPT_TYPE_WB,
-	.table = EPT_RWX,
-	.address = EPT_ADDRESS,
-};
+#define EPT_FIELDS                                                                    \
+	.name = "ept", .present = EPT_RWX, .allow_r = EPT_R, .allow_w = EPT_W,        \
+	.allow_x = EPT_X, .huge = EPT_HUGE, .accessed = EPT_ACCESSED,                 \
+	.dirty = EPT_DIRTY, .type = EPT_TYPE, .type_ram = EPT_TYPE_WB,                \
+	.table = EPT_RWX, .address = EPT_ADDRESS
+
+const struct mmu_format mmu_format_ept = { EPT_FIELDS, .ad = true };
+const struct mmu_format mmu_format_ept_noad = { EPT_FIELDS };
 
 _Static_assert(!(SPTE_FROZEN & EPT_RWX), "a frozen entry is not present in EPT");
-_Static_assert(!(SPTE_SOFTWARE & (EPT_RWX | (7ul << 3) | EPT_HUGE | EPT_ACCESSED | EPT_DIRTY |
+_Static_assert(!(SPTE_SOFTWARE & (EPT_RWX | EPT_TYPE | EPT_HUGE | EPT_ACCESSED | EPT_DIRTY |
 				  EPT_ADDRESS)),
 	       "EPT ignores our software bits");
 
-const struct mmu_format *format_by_id(enum mmu_format_id id)
+const struct mmu_format *format_select(enum mmu_format_id id, bool ad)
 {
-	return id == MMU_FORMAT_EPT ? &mmu_format_ept : &mmu_format_npt;
+	if (id == MMU_FORMAT_EPT)
+		return ad ? &mmu_format_ept : &mmu_format_ept_noad;
+	return ad ? &mmu_format_npt : &mmu_format_npt_noad;
 }

@@ -9,6 +9,8 @@
  */
 #include "mm/backing.h"
 #include "mm/cache.h"
+#include "mm/dirty.h"
+#include "mm/memslot.h"
 
 enum copy_kind { COPY_READ, COPY_WRITE, COPY_LOAD };
 
@@ -53,35 +55,54 @@ static int copy_if_backed(struct guest_copy *c, gpa_t gpa, unsigned char *buf, u
 	struct backing_page page;
 
 	read_lock(&vm->mmu_lock);
-	int err = backing_lookup(vm, gfn, &page);
+	const struct memslot *slot = memslot_find(vm, gfn);
+	int err = -EFAULT;
 
+	if (slot && (c->kind != COPY_WRITE || (memslot_access(slot) & ACC_W)))
+		err = backing_lookup_in(vm, slot, gfn, &page);
+	/* What belongs to a device is the guest's alone: we may not even have it mapped. */
+	if (!err && !page.refcounted)
+		err = -EFAULT;
 	if (!err) {
 		hpa_t hpa = (page.pfn.n + (gfn - page.gfn)) << PAGE_SHIFT;
 		unsigned char *va = port_hpa_to_va(hpa | (gpa & ~PAGE_MASK));
 
 		copy_bytes(va, buf, n, c->kind != COPY_READ);
+		if (c->kind != COPY_READ)
+			dirty_mark(vm, gfn);
 	}
 	read_unlock(&vm->mmu_lock);
+	return err;
+}
+
+/* Bring the page that is missing. */
+static int copy_touch(struct guest_copy *c, gfn_t gfn)
+{
+	struct rcu_reader reader = { 0 };
+	struct backing_page page;
+
+	(void)cache_topup(&c->cache, BACKING_NODES(c->vm));
+	/* The slot stays while we are inside. */
+	rcu_reader_add(c->vm, &reader);
+	rcu_enter(c->vm, &reader);
+	const struct memslot *slot = memslot_find(c->vm, gfn);
+	int err = slot ? backing_touch(c->vm, &c->cache, slot, gfn, &page) : -EFAULT;
+
+	rcu_exit(c->vm, &reader);
+	rcu_reader_remove(c->vm, &reader);
 	return err;
 }
 
 /* Within one page. */
 static int copy_in_page(struct guest_copy *c, gpa_t gpa, unsigned char *buf, uint64_t n)
 {
-	gfn_t gfn = gpa >> PAGE_SHIFT;
-	const struct memslot *slot = memslot_find(c->vm, gfn);
-	struct backing_page page;
-
-	if (!slot || (c->kind == COPY_WRITE && !(memslot_access(slot) & ACC_W)))
-		return -EFAULT;
 	for (;;) {
 		int err = copy_if_backed(c, gpa, buf, n);
 
 		if (err != -ENOENT)
 			return err;
-		(void)cache_topup(&c->cache, BACKING_NODES(c->vm));
 		/* The balloon may take it again before we come back: then once more. */
-		err = backing_touch(c->vm, &c->cache, slot, gfn, &page);
+		err = copy_touch(c, gpa >> PAGE_SHIFT);
 		if (err && err != -EAGAIN)
 			return err;
 	}

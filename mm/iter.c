@@ -45,9 +45,17 @@ static bool step_aside(struct tdp_iter *it)
 	return true;
 }
 
+static bool goes_down(const struct tdp_iter *it)
+{
+	unsigned bottom = it->flags & ITER_HUGE ? PG_LEVEL_2M : PG_LEVEL_4K;
+
+	return !it->leaving && it->level > bottom &&
+	       format_is_table(it->root->fmt, it->old, it->level);
+}
+
 void iter_next(struct tdp_iter *it)
 {
-	if (!it->leaving && format_is_table(it->root->fmt, it->old, it->level)) {
+	if (goes_down(it)) {
 		it->table[it->level - 1] = spte_table(format_hpa(it->root->fmt, it->old));
 		visit(it, it->level - 1, it->next);
 		return;

@@ -8,8 +8,8 @@
  *                 \                  the ones in parentheses only with ITER_LEAVE:
  *   level 2       [ C  D ]           a table's entry again, behind its contents
  *
- * The caller holds mmu_lock.  Having dropped it in between, it goes on with
- * iter_restart() at the entry where it stopped.
+ * The caller holds mmu_lock, or is a reader (rcu.h) and finds tables that may be unlinked by
+ * now.  Having let go in between, it goes on with iter_restart() at the entry where it stopped.
  */
 #pragma once
 
@@ -17,6 +17,7 @@
 
 enum {
 	ITER_LEAVE = 1 << 0, /* visit the entry of a table once more after its contents */
+	ITER_HUGE = 1 << 1,  /* do not go down into tables of 4K leaves */
 };
 
 struct tdp_iter {

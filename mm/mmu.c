@@ -2,9 +2,9 @@
 /* The life of a VM's memory and of mm's part of its vCPUs; see mmu.h. */
 #include "mm/mmu.h"
 
-#include "mm/backing.h"
 #include "mm/cache.h"
 #include "mm/memslot.h"
+#include "mm/nx.h"
 #include "mm/root.h"
 
 static void copy_name(char *dst, size_t size, const char *src)
@@ -33,42 +33,43 @@ struct mmu_vm *mmu_vm_create(const struct mmu_config *cfg)
 	if (!vm)
 		return NULL;
 	copy_name(vm->name, sizeof(vm->name), cfg->name);
-	vm->fmt = format_by_id(cfg->format);
+	vm->fmt = format_select(cfg->format, cfg->hw_ad);
 	vm->root_level = cfg->root_level;
 	vm->max_leaf_level = cfg->max_leaf_level;
 	vm->maxphyaddr = cfg->maxphyaddr;
 	vm->hw_ad = cfg->hw_ad;
+	vm->pml = cfg->pml && cfg->hw_ad;
+	vm->nx_huge_pages = cfg->nx_huge_pages;
 	vm->gfn_limit = 1ul << (gpa_bits(cfg) - PAGE_SHIFT);
 	vm->page_cap = cfg->page_cap;
+	vm->fault_around = cfg->fault_around;
 	rwlock_init(&vm->mmu_lock);
+	rcu_init(vm);
+	nx_init(vm);
 	/* Ahead of every new vCPU's: its first entry flushes. */
 	atomic_init(&vm->tlb_gen, 1);
-	if (memslot_init(vm))
-		goto no_slots;
-	if (backing_init(vm))
-		goto no_backing;
+	if (memslot_init(vm)) {
+		port_obj_free(vm, sizeof(*vm));
+		return NULL;
+	}
 	return vm;
-
-no_backing:
-	memslot_destroy(vm);
-no_slots:
-	port_obj_free(vm, sizeof(*vm));
-	return NULL;
 }
 
 void mmu_vm_destroy(struct mmu_vm *vm)
 {
 	MM_BUG_ON(vm->vcpus);
-	root_release(vm);
+	root_release_all(vm);
 	MM_BUG_ON(stat_read(vm, tables));
-	backing_destroy(vm);
 	memslot_destroy(vm);
+	MM_BUG_ON(stat_read(vm, backing_pages));
+	rcu_destroy(vm);
 	port_obj_free(vm, sizeof(*vm));
 }
 
 int mmu_vcpu_init(struct mmu_vm *vm, struct mmu_vcpu *vcpu, unsigned id)
 {
 	*vcpu = (struct mmu_vcpu){ .vm = vm, .id = id, .root = HPA_INVALID };
+	rcu_reader_add(vm, &vcpu->reader);
 	write_lock(&vm->mmu_lock);
 	vcpu->next = vm->vcpus;
 	vm->vcpus = vcpu;
@@ -81,13 +82,25 @@ void mmu_vcpu_destroy(struct mmu_vcpu *vcpu)
 	struct mmu_vm *vm = vcpu->vm;
 	struct mmu_vcpu **link = &vm->vcpus;
 
-	write_lock(&vm->mmu_lock);
+	write_lock(&vcpu->vm->mmu_lock);
 	while (*link != vcpu)
 		link = &(*link)->next;
 	*link = vcpu->next;
-	if (vcpu->root != HPA_INVALID)
-		root_put(vm);
-	write_unlock(&vm->mmu_lock);
-	vcpu->root = HPA_INVALID;
+	root_put(vcpu);
+	write_unlock(&vcpu->vm->mmu_lock);
+	rcu_reader_remove(vm, &vcpu->reader);
 	cache_drain(&vcpu->cache);
+}
+
+void mmu_mode_read(struct mmu_vm *vm, struct mmu_mode *out)
+{
+	*out = (struct mmu_mode){
+		.format = vm->fmt->name,
+		.root_level = vm->root_level,
+		.max_leaf_level = vm->max_leaf_level,
+		.fault_around = vm->fault_around,
+		.hw_ad = vm->hw_ad,
+		.pml = vm->pml,
+		.nx_huge_pages = vm->nx_huge_pages,
+	};
 }

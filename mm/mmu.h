@@ -15,6 +15,7 @@
 #include "mm/types.h"
 
 struct mmu_vm; /* opaque: one per VM */
+struct mmu_root;
 struct mmu_format;
 
 /* ---- creation -------------------------------------------------------- */
@@ -30,6 +31,9 @@ struct mmu_config {
 	uint8_t root_level;        /* 4 or 5 */
 	uint8_t max_leaf_level;    /* largest leaf: PG_LEVEL_4K, _2M or _1G */
 	bool hw_ad;                /* the CPU sets Accessed/Dirty in this format */
+	bool pml;                  /* the CPU logs dirtied gpas: mmu_dirty_logged() is called */
+	bool nx_huge_pages;        /* mitigation: what is executable is mapped at 4K only */
+	uint8_t fault_around;      /* neighbours that one fault maps: a power of two, 1: none */
 	uint8_t maxphyaddr;        /* bits of a host physical address */
 	uint64_t page_cap;         /* most host pages that may back it; 0: no cap */
 };
@@ -41,18 +45,44 @@ void mmu_vm_destroy(struct mmu_vm *vm);
 
 /* ---- memory slots ---------------------------------------------------- */
 
+#define MMU_SLOTS_MAX 512
+
 enum {
 	MMU_SLOT_READONLY = 1 << 0, /* guest writes are not mapped: MMU_PF_EMULATE */
+	/*
+	 * Host memory given as it is: [hpa, hpa + npages pages) belongs to a device or is
+	 * reserved.  Never refcounted, zeroed, freed, ballooned or aged into page state.
+	 */
+	MMU_SLOT_DEVICE = 1 << 1,
 };
 
 struct mmu_slot_desc {
+	unsigned id;      /* the caller's number for it, below MMU_SLOTS_MAX */
 	gfn_t base_gfn;
 	uint64_t npages;
 	uint32_t flags;
+	hpa_t hpa;        /* MMU_SLOT_DEVICE only */
 };
 
-/* -EINVAL: empty, overflow, beyond the guest-physical width; -EEXIST: overlap. */
+/*
+ * Every change gives the slots a new generation, so that what was cached of them (MMIO
+ * entries) is recognised as stale.
+ *
+ * create: -EINVAL: empty, overflow, beyond the guest-physical width, unknown flag, id too large;
+ * -EEXIST: id taken, or overlap; -ENOMEM.
+ */
 int mmu_slot_create(struct mmu_vm *vm, const struct mmu_slot_desc *desc);
+/*
+ * The mappings are gone from every vCPU when it returns, and so are the pages and
+ * their contents; large slots are torn down in yielding steps.  -ENOENT: no such slot.
+ */
+int mmu_slot_delete(struct mmu_vm *vm, unsigned id);
+/* The same pages at another place.  -EEXIST: something is there; -EINVAL as create. */
+int mmu_slot_move(struct mmu_vm *vm, unsigned id, gfn_t new_base);
+/* Only MMU_SLOT_READONLY may change.  -EINVAL otherwise. */
+int mmu_slot_set_flags(struct mmu_vm *vm, unsigned id, uint32_t flags);
+/* -ENOENT: no such slot. */
+int mmu_slot_info(struct mmu_vm *vm, unsigned id, struct mmu_slot_desc *out);
 /* Largest gfn of any slot + 1. */
 gfn_t mmu_slot_end(struct mmu_vm *vm);
 
@@ -70,6 +100,12 @@ struct mmu_cache {
 	hpa_t page[MMU_CACHE_PAGES];
 };
 
+/* Whoever looks at tables or slots without a lock says so here (mm/rcu.h). */
+struct rcu_reader {
+	_Atomic uint64_t epoch;
+	struct rcu_reader *next;
+};
+
 struct mmu_vcpu {
 	struct mmu_vm *vm;
 	struct mmu_vcpu *next;      /* list of the VM's vCPUs */
@@ -77,7 +113,9 @@ struct mmu_vcpu {
 	_Atomic uint32_t in_guest;  /* 1 from mmu_vcpu_enter() to mmu_vcpu_exit() */
 	_Atomic uint64_t tlb_gen;   /* the VM's flush generation this vCPU has seen */
 	hpa_t root;                 /* HPA_INVALID until mmu_vcpu_load_root() */
+	struct mmu_root *loaded;    /* the root it is of, with a reference; or NULL */
 	struct mmu_cache cache;
+	struct rcu_reader reader;
 };
 
 int mmu_vcpu_init(struct mmu_vm *vm, struct mmu_vcpu *vcpu, unsigned id);
@@ -86,16 +124,21 @@ void mmu_vcpu_destroy(struct mmu_vcpu *vcpu);
 /*
  * The root to put into EPTP / nCR3 (without attribute bits), of
  * cfg.root_level levels; HPA_INVALID when there is no memory for it.
- * Call when vcpu->root is HPA_INVALID.
+ * Call when vcpu->root is HPA_INVALID or mmu_vcpu_enter() said MMU_ENTER_RELOAD (the reference
+ * to the old root is dropped then).
  */
 hpa_t mmu_vcpu_load_root(struct mmu_vcpu *vcpu);
 
 /*
- * Around every entry to the guest, with interrupts off.  enter() returns true
- * when the caller must flush this vCPU's guest-physical TLB entries before it
- * runs; a flush requested after enter() kicks the vCPU out again.
+ * Around every entry to the guest, with interrupts off.  enter() says what the caller
+ * must do first; a flush requested after enter() kicks the vCPU out again.
  */
-bool mmu_vcpu_enter(struct mmu_vcpu *vcpu);
+enum mmu_enter {
+	MMU_ENTER_GO,     /* run */
+	MMU_ENTER_FLUSH,  /* flush this vCPU's guest-physical TLB entries, then run */
+	MMU_ENTER_RELOAD, /* not entered: the root was invalidated; mmu_vcpu_load_root() again */
+};
+enum mmu_enter mmu_vcpu_enter(struct mmu_vcpu *vcpu);
 void mmu_vcpu_exit(struct mmu_vcpu *vcpu);
 
 /* ---- faults ------------------------------------------------------------ */
@@ -116,6 +159,7 @@ enum mmu_pf_result {
 	MMU_PF_SPURIOUS, /* somebody else had mapped it: run again */
 	MMU_PF_RETRY,    /* raced with an invalidation: run again */
 	MMU_PF_EMULATE,  /* no slot there, or a write to a read-only slot: MMIO */
+	MMU_PF_PROTECTED, /* mmu_protect() forbids it: tell the guest (#VE) */
 	MMU_PF_NOMEM,    /* no host page to back it, or none for a table */
 };
 
@@ -134,6 +178,92 @@ enum {
  * mapped.  -EINVAL: empty, overflow; -ENOENT: any gfn outside the slots.
  */
 int mmu_unmap(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags);
+
+/*
+ * What the guest may do with the pages from now on: ACC_RWX (as the slot says), ACC_R | ACC_X
+ * or 0.  It stays with the pages until changed; forbidden accesses give MMU_PF_PROTECTED.
+ * The hypervisor's own accesses are not affected.
+ */
+int mmu_protect(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned access, unsigned flags);
+/* What mmu_protect() last said of a gfn, or -ENOENT. */
+int mmu_protection(struct mmu_vm *vm, gfn_t gfn);
+
+/*
+ * Put another host page behind each 4K page of the range, with the same contents, as page
+ * migration does.  -ENOMEM may come after a prefix was moved: *changed says how many.
+ */
+int mmu_migrate(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags, uint64_t *changed);
+
+/*
+ * Everything at once, O(1) under the lock: the roots become invalid, vCPUs load new ones, a worker
+ * tears the old ones down in steps (mmu_work_step()).
+ */
+void mmu_zap_all(struct mmu_vm *vm);
+
+/*
+ * Deferred work of a VM: invalid roots to tear down, recovery of huge pages, pages whose grace
+ * period is over.  One bounded step; true: there is more.  Whoever has time calls it, one at a time per VM
+ * (a second caller returns false at once); port_work_kick() says that there is something.
+ */
+bool mmu_work_step(struct mmu_vm *vm);
+/* Steps until nothing is left, yielding in between. */
+void mmu_work_flush(struct mmu_vm *vm);
+
+/*
+ * What the NX mitigation split becomes huge again by the next mmu_work_step()s, and not only
+ * when a pass of the worker is due.
+ */
+void mmu_nx_recover(struct mmu_vm *vm);
+
+/* ---- ageing -------------------------------------------------------------- */
+
+/*
+ * All of them without mmu_lock, beside faults, zaps and each other; with hardware A/D or
+ * access-tracking entries.  Accessed may lose a race, Dirty never does.  Errors as mmu_unmap().
+ * A page that is not mapped is old.  A huge page is young as a whole.
+ */
+/* Clear Accessed; *young counts the 4K pages that had it. */
+int mmu_age(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, uint64_t *young);
+/* *young: is any page young?  Stops at the first. Changes nothing. */
+int mmu_test_age(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, bool *young);
+/* Bit i of bitmap (npages bits, little endian) is set when page i is young; clear: age as well. */
+int mmu_age_bitmap(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, bool clear, uint64_t *bitmap);
+
+/* ---- dirty log ------------------------------------------------------------- */
+
+enum mmu_dirty_style {
+	MMU_DIRTY_WRPROT, /* write faults */
+	MMU_DIRTY_DBIT,   /* the Dirty bit; hw_ad only */
+	MMU_DIRTY_PML,    /* the processor's log; pml only */
+};
+
+enum {
+	MMU_DIRTY_ALL_SET = 1 << 0, /* everything is dirty at first; protection comes with clear */
+	MMU_DIRTY_NO_SPLIT = 1 << 1, /* huge pages are split when written, not at the start */
+};
+
+/*
+ * Per slot.  -ENOENT: no such slot, or (get, clear, stop) no log on it; -EBUSY: start on a slot
+ * that has one; -EINVAL: device slot, unknown flag, style the VM cannot do, range outside the slot;
+ * -ENOMEM.  All work in bounded chunks with mmu_lock given up in between.
+ */
+int mmu_dirty_start(struct mmu_vm *vm, unsigned slot, enum mmu_dirty_style style, unsigned flags);
+/*
+ * Pages [first, first + npages) of the slot, one bit each, into bitmap.  clear: they are clean
+ * from here on, and any write after the return sets them again: no stale writable
+ * translation lives when it returns.  *dirty: bits set.
+ */
+int mmu_dirty_get(struct mmu_vm *vm, unsigned slot, uint64_t first, uint64_t npages, bool clear,
+		  uint64_t *bitmap, uint64_t *dirty);
+/* Make those pages clean whose bit is set in bitmap (as an earlier get returned it). */
+int mmu_dirty_clear(struct mmu_vm *vm, unsigned slot, uint64_t first, uint64_t npages,
+		    const uint64_t *bitmap);
+/* Ends the log; huge pages come back by mmu_work_step(). */
+int mmu_dirty_stop(struct mmu_vm *vm, unsigned slot);
+/* The processor's log said that this page was written (PML). Outside guest mode, no lock held. */
+void mmu_dirty_logged(struct mmu_vcpu *vcpu, gpa_t gpa);
+/* Is any log of style PML running, so that the vCPUs must log? */
+bool mmu_dirty_pml_wanted(struct mmu_vm *vm);
 
 /*
  * Balloon: out takes the pages away from the guest and frees them (a later
@@ -195,6 +325,19 @@ int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva
 	X(zap_leaf, "zap_leaf", "leaf entries removed")                           \
 	X(zap_yield, "zap_yield", "times a walk dropped mmu_lock to let others in") \
 	X(cmpxchg_fail, "cmpxchg_fail", "entries that another CPU changed first") \
+	X(pf_fast, "pf_fast", "faults fixed without mmu_lock")                    \
+	X(pf_protected, "pf_protected", "faults that mmu_protect() forbids")      \
+	X(pf_mmio_spte, "pf_mmio_spte", "faults answered by a cached MMIO entry") \
+	X(pf_around, "pf_around", "neighbours mapped by fault-around")            \
+	X(protect_leaf, "protect_leaf", "leaf entries whose access was reduced")  \
+	X(age_young, "age_young", "4K pages found young by ageing")               \
+	X(dirty_logged, "dirty_logged", "pages that entered a dirty log")         \
+	X(split, "split", "huge leaf entries split")                              \
+	X(recovered, "recovered", "huge leaf entries put back")                   \
+	X(nx_split, "nx_split", "huge pages split because they were executed")    \
+	X(root_invalidated, "root_invalidated", "roots made invalid by a fast zap") \
+	X(worker_steps, "worker_steps", "bounded steps of the VM's worker")       \
+	X(migrated, "migrated", "pages whose host page was exchanged")            \
 	X(ballooned_out, "ballooned_out", "pages taken by the balloon, ever")     \
 	X(ballooned_in, "ballooned_in", "pages given back by the balloon, ever")
 
@@ -204,8 +347,27 @@ int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva
 	X(pages_2m, "pages_2m", "2M leaf mappings")                               \
 	X(pages_1g, "pages_1g", "1G leaf mappings")                               \
 	X(tables, "mmu_tables", "page-table pages, roots included")               \
+	X(nx_tables, "nx_tables", "tables made because of a fetch (NX mitigation)") \
 	X(backing_pages, "backing_pages", "host pages (4K) that back the VM")     \
 	X(ballooned_pages, "ballooned_pages", "pages now held by the balloon")
+
+/* The longest hold of mmu_lock so far, by mode: entries visited between two yield checks. */
+struct mmu_holds {
+	uint64_t write_entries, read_entries;
+};
+void mmu_holds_read(struct mmu_vm *vm, struct mmu_holds *out);
+
+/* What kind of MMU the VM has. */
+struct mmu_mode {
+	const char *format;
+	uint8_t root_level, max_leaf_level, fault_around;
+	bool hw_ad, pml, nx_huge_pages;
+};
+void mmu_mode_read(struct mmu_vm *vm, struct mmu_mode *out);
+
+/* The tables over a range as readable text, one line per entry, to emit(). Takes mmu_lock for read. */
+void mmu_dump(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, void (*emit)(void *ctx, const char *line),
+	      void *ctx);
 
 struct mmu_stats {
 #define MMU_STAT_FIELD(field, name, help) uint64_t field;

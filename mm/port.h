@@ -55,6 +55,13 @@ uint64_t port_clock(void); /* monotonic ticks; instructions under icount */
  */
 void port_vcpu_kick(struct mmu_vcpu *vcpu);
 
+/*
+ * There is something for mmu_work_step() to do.  The world sees to it that somebody calls it
+ * soon, outside any lock.  Callable with mmu_lock held.
+ */
+struct mmu_vm;
+void port_work_kick(struct mmu_vm *vm);
+
 /* ---- diagnostics ----------------------------------------------------- */
 
 /* A broken invariant of mm/: print and stop (hosted: abort). */

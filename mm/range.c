@@ -1,50 +1,93 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Operations on a range of gfns, the stand-ins for mmu_notifier events: validate
- * once, begin, zap (which unlinks and flushes), change the backing (which frees), end.
+ * Operations on a range of gfns, the stand-ins for mmu_notifier events: validate once,
+ * begin, and for one part after the other: zap (which unlinks and flushes), change the
+ * backing (which frees), advance; end.
  */
-#include "mm/backing.h"
+#include "mm/range.h"
+
 #include "mm/cache.h"
-#include "mm/invalidate.h"
+#include "mm/memslot.h"
 #include "mm/zap.h"
 
 int mmu_unmap(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags)
 {
+	write_lock(&vm->mmu_lock);
 	int err = memslot_check_range(vm, gfn, npages, flags);
 
-	if (err)
-		return err;
-	write_lock(&vm->mmu_lock);
-	invalidate_begin(vm, gfn, gfn + npages);
-	zap_range(vm, gfn, gfn + npages, flags);
-	invalidate_end(vm);
+	if (!err)
+		zap_range(vm, gfn, gfn + npages, flags);
 	write_unlock(&vm->mmu_lock);
-	return 0;
+	return err;
 }
 
-static int change_backing(struct mmu_vm *vm, struct backing_change *c, unsigned flags)
-	REQUIRES(vm->mmu_lock)
+/* ---- with the backing ---------------------------------------------------------------- */
+
+/* The backing of what the walk is through with. */
+static int change_behind(struct range_walk *walk, struct backing_change *c,
+			 struct invalidation *inv) REQUIRES(walk->vm->mmu_lock)
 {
-	while (c->next < c->end) {
-		int err = backing_change_step(vm, c);
+	struct mmu_vm *vm = walk->vm;
+
+	assert_held_write(&vm->mmu_lock);
+	while (c->next < walk->next) {
+		gfn_t before = c->next;
+		int err = backing_change_step(vm, c, walk->next);
 
 		if (err)
 			return err;
-		if ((flags & MMU_MAY_BLOCK) && c->next < c->end && zap_should_yield(vm))
-			zap_yield(vm);
+		hold_note_write(vm, c->next - before);
+		invalidate_advance(vm, inv, c->next);
+		if ((walk->flags & MMU_MAY_BLOCK) && c->next < walk->end && walk_should_yield(vm))
+			walk_yield(vm);
 	}
 	return 0;
 }
 
-static int balloon_out_locked(struct mmu_vm *vm, struct backing_change *c, unsigned flags)
+int range_change(struct range_walk *walk, struct backing_change *c)
+{
+	struct mmu_vm *vm = walk->vm;
+	struct invalidation inv;
+	bool more;
+	int err;
+
+	assert_held_write(&vm->mmu_lock);
+	invalidate_begin(vm, &inv, c->next, c->end);
+	do {
+		more = walk_step(walk);
+		err = change_behind(walk, c, &inv);
+		if (more && !err)
+			walk_yield(vm);
+	} while (more && !err);
+	invalidate_end(vm, &inv);
+	return err;
+}
+
+/* ---- balloon ------------------------------------------------------------------------- */
+
+/* What is ballooned is not mapped and has no page: there is nothing to zap or free. */
+static int balloon_in(struct mmu_vm *vm, struct backing_change *c) REQUIRES(vm->mmu_lock)
+{
+	int err = 0;
+
+	while (c->next < c->end && !err)
+		err = backing_change_step(vm, c, c->end);
+	return err;
+}
+
+static int balloon_locked(struct mmu_vm *vm, struct backing_change *c, unsigned flags)
 	REQUIRES(vm->mmu_lock)
 {
-	invalidate_begin(vm, c->start, c->end);
-	zap_range(vm, c->start, c->end, flags);
-	int err = change_backing(vm, c, flags);
+	int err = memslot_check_ram(vm, c->next, c->end - c->next, flags);
 
-	invalidate_end(vm);
-	return err;
+	if (err)
+		return err;
+	if (c->op == BACKING_IN)
+		return balloon_in(vm, c);
+	struct range_walk walk = zap_walk(vm, c->next, c->end, flags);
+
+	assert_held_write(&walk.vm->mmu_lock);
+	return range_change(&walk, c);
 }
 
 /*
@@ -55,16 +98,12 @@ static int balloon_out_locked(struct mmu_vm *vm, struct backing_change *c, unsig
 static int balloon(struct mmu_vm *vm, struct backing_change *c, unsigned flags)
 {
 	struct mmu_cache spare = { 0 };
-	int err = memslot_check_range(vm, c->start, c->end - c->start, flags);
+	int err = cache_topup(&spare, 2 * BACKING_NODES(vm));
 
-	if (err)
-		return err;
-	err = cache_topup(&spare, 2 * BACKING_NODES(vm));
 	if (!err) {
 		c->spare = &spare;
-		c->next = c->start;
 		write_lock(&vm->mmu_lock);
-		err = c->out ? balloon_out_locked(vm, c, flags) : change_backing(vm, c, flags);
+		err = balloon_locked(vm, c, flags);
 		write_unlock(&vm->mmu_lock);
 	}
 	cache_drain(&spare);
@@ -74,7 +113,7 @@ static int balloon(struct mmu_vm *vm, struct backing_change *c, unsigned flags)
 int mmu_balloon_out(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags,
 		    uint64_t *changed)
 {
-	struct backing_change c = { .start = gfn, .end = gfn + npages, .out = true };
+	struct backing_change c = { .op = BACKING_OUT, .next = gfn, .end = gfn + npages };
 	int err = balloon(vm, &c, flags);
 
 	*changed = c.changed;
@@ -82,10 +121,9 @@ int mmu_balloon_out(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flag
 	return err;
 }
 
-/* What is ballooned is not mapped and has no page: there is nothing to zap or free. */
 int mmu_balloon_in(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, uint64_t *changed)
 {
-	struct backing_change c = { .start = gfn, .end = gfn + npages };
+	struct backing_change c = { .op = BACKING_IN, .next = gfn, .end = gfn + npages };
 	int err = balloon(vm, &c, 0);
 
 	*changed = c.changed;

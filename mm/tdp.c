@@ -2,19 +2,26 @@
 /*
  * Mapping under the read lock: many vCPUs install tables and leaves in one tree
  * at a time.  Every entry goes from empty to its value by one compare-exchange; who
- * loses it looks again and finds what the winner put there.  Nothing present is ever
- * replaced here, so a mapping needs no flush.
+ * loses it looks again and finds what the winner put there.  What is present is changed in
+ * two ways only, and neither needs a flush: a leaf gets more permissions, and a
+ * huge leaf becomes a table that maps the same (split.c).
  *
  * A 2M fault that meets a table (a neighbour was mapped at 4K first) maps its 4K
- * page in there; a 4K fault that meets a 2M leaf is done.  Neither replaces the other's
- * work, so no table gets lost.
+ * page in there; a 4K fault that meets a 2M leaf is done, or splits it when the leaf may
+ * not have the permission that the fault needs.  Neither loses the other's tables.
  */
 #include "mm/tdp.h"
 
 #include "mm/cache.h"
-#include "mm/iter.h"
+#include "mm/dirty.h"
+#include "mm/leaf.h"
+#include "mm/mmio.h"
+#include "mm/nx.h"
+#include "mm/split.h"
 
-static void account_leaf(struct mmu_vm *vm, unsigned level, uint64_t n)
+/* ---- the books --------------------------------------------------------------- */
+
+static void account_leaves(struct mmu_vm *vm, unsigned level, uint64_t n)
 {
 	switch (level) {
 	case PG_LEVEL_4K:
@@ -28,28 +35,62 @@ static void account_leaf(struct mmu_vm *vm, unsigned level, uint64_t n)
 	}
 }
 
-void tdp_account(struct mmu_vm *vm, const struct mmu_format *fmt, unsigned level, spte_t old,
-		 spte_t new)
+static void account_table(struct mmu_vm *vm, spte_t table, uint64_t n)
+{
+	stat_add(vm, tables, n);
+	if (table.raw & SPTE_NX_SPLIT)
+		stat_add(vm, nx_tables, n);
+}
+
+/* What the old leaf knew and the new entry does not goes to the page and to the log. */
+static void fold_leaf(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, unsigned level,
+		      spte_t old, spte_t new) REQUIRES_SHARED(vm->mmu_lock)
+{
+	bool kept = spte_is_present(new);
+	bool accessed = leaf_is_accessed(fmt, old) && !(kept && leaf_is_accessed(fmt, new));
+	bool dirty = leaf_is_dirty(fmt, old) && !(kept && leaf_is_dirty(fmt, new));
+
+	/* Only pages of ours have a state to fold into. */
+	if ((accessed || dirty) && (old.raw & SPTE_REFCOUNTED))
+		backing_fold(vm, gfn, level, accessed, dirty);
+	dirty_fold(vm, fmt, gfn, level, old, new);
+}
+
+/* May old become new in one step, without a flush in between? */
+static bool change_is_legal(const struct mmu_format *fmt, unsigned level, spte_t old, spte_t new)
+{
+	if (!spte_is_present(old) || !spte_is_present(new))
+		return true;
+	if (format_is_leaf(fmt, old, level) != format_is_leaf(fmt, new, level))
+		return format_is_table(fmt, new, level) && split_maps_same(fmt, level, old, new);
+	return format_hpa(fmt, old) == format_hpa(fmt, new);
+}
+
+void tdp_account(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, unsigned level,
+		 spte_t old, spte_t new)
 {
 	bool was_leaf = format_is_leaf(fmt, old, level), is_leaf = format_is_leaf(fmt, new, level);
 	bool was_table = format_is_table(fmt, old, level);
 	bool is_table = format_is_table(fmt, new, level);
 
-	/* From one page or table to another: a flush would have to lie in between. */
-	MM_BUG_ON(spte_is_present(old) && spte_is_present(new) &&
-		  (was_leaf != is_leaf || format_hpa(fmt, old) != format_hpa(fmt, new)));
+	MM_BUG_ON(!change_is_legal(fmt, level, old, new));
 	if (was_leaf && !is_leaf) {
-		account_leaf(vm, level, -1ul);
-		stat_add(vm, zap_leaf, 1);
+		account_leaves(vm, level, -1ul);
+		/* The table that a leaf is split into is full. */
+		if (is_table)
+			account_leaves(vm, level - 1, PT_ENTRIES);
+		else
+			stat_add(vm, zap_leaf, 1);
 	}
 	if (is_leaf && !was_leaf)
-		account_leaf(vm, level, 1);
+		account_leaves(vm, level, 1);
 	if (was_table != is_table)
-		stat_add(vm, tables, is_table ? 1 : -1ul);
+		account_table(vm, is_table ? new : old, is_table ? 1 : -1ul);
+	if (was_leaf && !is_table)
+		fold_leaf(vm, fmt, gfn, level, old, new);
 }
 
-/* Replace what the walk saw; false: another CPU was first, it->old says with what. */
-static bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new)
+bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new)
 {
 	spte_t old = it->old;
 
@@ -58,92 +99,203 @@ static bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new)
 		return false;
 	}
 	it->old = new;
-	tdp_account(vm, it->root->fmt, it->level, old, new);
+	tdp_account(vm, it->root->fmt, it->gfn, it->level, old, new);
 	return true;
 }
 
+/* Nobody else changes entries now; the exchange is for the processors' A and D, and for readers. */
+void tdp_zap(struct mmu_vm *vm, struct tdp_iter *it)
+{
+	assert_held_write(&vm->mmu_lock);
+	spte_t old = spte_xchg(it->cell, (spte_t){ 0 });
+
+	tdp_account(vm, it->root->fmt, it->gfn, it->level, old, (spte_t){ 0 });
+}
+
+/* ---- what a leaf is to be ------------------------------------------------------ */
+
+struct tdp_goal tdp_goal(const struct mmu_vm *vm, const struct memslot *slot,
+			 const struct backing_page *page, unsigned access, unsigned pf_access)
+{
+	const struct dirty_log *log = dirty_log_of(slot);
+	struct tdp_goal goal = { .page = page, .slot = slot, .access = access };
+
+	goal.max_level = page->level < vm->max_leaf_level ? page->level : vm->max_leaf_level;
+	/* A log wants to know which 4K page it was, and the NX mitigation who executes. */
+	if (log || (vm->nx_huge_pages && (pf_access & ACC_X)))
+		goal.max_level = PG_LEVEL_4K;
+	goal.write_logged = log && log->style == MMU_DIRTY_WRPROT;
+	return goal;
+}
+
+/* Write access from the start, or only when there is a write? */
+static bool goal_gives_write(const struct mmu_format *fmt, const struct tdp_goal *goal,
+			     unsigned pf_access)
+{
+	if (!(goal->access & ACC_W))
+		return false;
+	if (pf_access & ACC_W)
+		return true;
+	/* Where write access is what counts as Dirty, nobody's access does not give it. */
+	return !goal->write_logged && (fmt->ad || pf_access);
+}
+
+spte_t tdp_leaf(const struct mmu_vm *vm, const struct mmu_format *fmt, const struct tdp_goal *goal,
+		gfn_t gfn, unsigned level, unsigned pf_access)
+{
+	pfn_t pfn = { goal->page->pfn.n + (gfn - goal->page->gfn) };
+	uint64_t software = goal->page->refcounted ? SPTE_REFCOUNTED : 0;
+	unsigned access = goal->access & (ACC_R | ACC_X);
+
+	if (goal->access & ACC_W)
+		software |= SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE;
+	if (goal_gives_write(fmt, goal, pf_access))
+		access |= ACC_W;
+	if (vm->nx_huge_pages && level > PG_LEVEL_4K)
+		access &= ~(unsigned)ACC_X;
+	spte_t leaf = format_make_leaf(fmt, pfn, level, access, software);
+
+	if (!pf_access)
+		return leaf_age(fmt, leaf);
+	/* The access that faulted is about to happen: spare the processor an update. */
+	if (fmt->ad)
+		leaf.raw |= fmt->accessed | (pf_access & ACC_W ? fmt->dirty : 0);
+	return leaf;
+}
+
+/* ---- the fault ------------------------------------------------------------------- */
+
 /* An empty table where there is none.  0 also when somebody else put something there. */
-static int tdp_link_table(struct mmu_vcpu *vcpu, struct tdp_iter *it)
+static int tdp_link_table(struct mmu_vcpu *vcpu, struct tdp_iter *it, uint64_t mark)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	hpa_t hpa = cache_take(&vcpu->cache);
 
 	if (hpa == HPA_INVALID)
 		return -ENOMEM;
-	if (!tdp_try_set(vcpu->vm, it, format_make_table(it->root->fmt, hpa)))
+	spte_t table = format_make_table(it->root->fmt, hpa);
+
+	table.raw |= mark;
+	if (!tdp_try_set(vcpu->vm, it, table)) {
 		cache_put(&vcpu->cache, hpa);
+		return 0;
+	}
+	if (mark)
+		nx_note_split(vcpu->vm);
 	return 0;
 }
 
-/* The leaf for the gfns that the visited entry spans, which page backs. */
-static spte_t tdp_make_leaf(const struct mmu_vm *vm, const struct tdp_iter *it,
-			    const struct page_fault *pf, const struct backing_page *page,
-			    unsigned access)
+/* Was it the NX mitigation alone that made a table necessary where page could be a leaf? */
+static uint64_t nx_mark(const struct mmu_vm *vm, const struct tdp_iter *it,
+			const struct page_fault *pf, const struct tdp_goal *goal)
 {
-	const struct mmu_format *fmt = it->root->fmt;
-	pfn_t pfn = { page->pfn.n + (it->gfn - page->gfn) };
-	uint64_t software = SPTE_REFCOUNTED;
+	bool could_be_leaf = it->level <= goal->page->level && it->level <= vm->max_leaf_level;
 
-	if (access & ACC_W)
-		software |= SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE;
-	spte_t leaf = format_make_leaf(fmt, pfn, it->level, access, software);
+	return vm->nx_huge_pages && (pf->access & ACC_X) && could_be_leaf &&
+	       !dirty_log_of(goal->slot) ? SPTE_NX_SPLIT : 0;
+}
 
-	/* The access that faulted is about to happen: spare the processor an update. */
-	if (vm->hw_ad)
-		leaf.raw |= fmt->accessed | (pf->access & ACC_W ? fmt->dirty : 0);
+static int tdp_split(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
+		     uint64_t mark) REQUIRES_SHARED(vcpu->vm->mmu_lock)
+{
+	hpa_t hpa = cache_take(&vcpu->cache);
+
+	if (hpa == HPA_INVALID)
+		return -ENOMEM;
+	if (!split_leaf(vcpu->vm, it, hpa, mark)) {
+		port_pages_free(hpa, 0);
+		return 0;
+	}
+	pf->goal_level = (uint8_t)(it->level - 1);
+	if (mark)
+		nx_note_split(vcpu->vm);
+	return 0;
+}
+
+/* The same leaf with what the fault needs besides. */
+static spte_t leaf_grant(const struct mmu_format *fmt, spte_t leaf, unsigned pf_access)
+{
+	leaf = leaf_untrack(fmt, leaf);
+	if (pf_access & ACC_W)
+		leaf.raw |= fmt->allow_w | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE;
+	if (pf_access & ACC_X)
+		leaf = leaf_allow_exec(fmt, leaf);
+	if (fmt->ad)
+		leaf.raw |= fmt->accessed | (pf_access & ACC_W ? fmt->dirty : 0);
 	return leaf;
 }
 
-/* There is a leaf already, of the level we want or a larger one. */
-static enum mmu_pf_result tdp_found_leaf(const struct tdp_iter *it, const struct page_fault *pf,
-					 const struct backing_page *page)
+/* There is a leaf already, of the level we want or another. */
+static bool tdp_meet_leaf(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
+			  const struct tdp_goal *goal, enum mmu_pf_result *result)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	const struct mmu_format *fmt = it->root->fmt;
 	uint64_t here = format_pfn(fmt, it->old).n - it->gfn;
 
 	/* The backing is current (the sequence says so), and a leaf goes before its page. */
-	MM_BUG_ON(here != page->pfn.n - page->gfn);
-	return format_access(fmt, it->old) & pf->access ? MMU_PF_SPURIOUS : MMU_PF_EMULATE;
+	MM_BUG_ON(here != goal->page->pfn.n - goal->page->gfn);
+	/* What this fault split may be all it needs. */
+	*result = pf->goal_level ? MMU_PF_FIXED : MMU_PF_SPURIOUS;
+	if (format_access(fmt, it->old) & pf->access)
+		return true;
+	if (it->level > goal->max_level) {
+		*result = MMU_PF_NOMEM;
+		return tdp_split(vcpu, it, pf, nx_mark(vcpu->vm, it, pf, goal)) != 0;
+	}
+	pf->goal_level = it->level;
+	*result = MMU_PF_FIXED;
+	return tdp_try_set(vcpu->vm, it, leaf_grant(fmt, it->old, pf->access));
 }
 
 /* One look at the visited entry; true when the fault is settled, with its result. */
 static bool tdp_map_step(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
-			 const struct backing_page *page, unsigned access,
-			 enum mmu_pf_result *result)
+			 const struct tdp_goal *goal, enum mmu_pf_result *result)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	const struct mmu_format *fmt = it->root->fmt;
+	struct mmu_vm *vm = vcpu->vm;
 
 	if (spte_is_frozen(it->old)) {
 		*result = MMU_PF_RETRY;
 		return true;
 	}
-	if (format_is_leaf(fmt, it->old, it->level)) {
-		*result = tdp_found_leaf(it, pf, page);
-		return true;
-	}
+	if (format_is_leaf(fmt, it->old, it->level))
+		return tdp_meet_leaf(vcpu, it, pf, goal, result);
 	if (format_is_table(fmt, it->old, it->level)) {
 		iter_next(it);
 		return false;
 	}
-	if (it->level <= page->level) {
+	/* Stale, since there is a slot now.  It goes before anything else takes its place. */
+	if (mmio_is_entry(fmt, it->old)) {
+		mmio_remove(vm, it->cell, it->old);
+		iter_reload(it);
+		return false;
+	}
+	if (it->level <= goal->max_level) {
 		pf->goal_level = it->level;
 		*result = MMU_PF_FIXED;
-		return tdp_try_set(vcpu->vm, it, tdp_make_leaf(vcpu->vm, it, pf, page, access));
+		return tdp_try_set(vcpu->vm, it,
+				   tdp_leaf(vm, fmt, goal, it->gfn, it->level, pf->access));
 	}
 	*result = MMU_PF_NOMEM;
-	return tdp_link_table(vcpu, it) != 0;
+	return tdp_link_table(vcpu, it, nx_mark(vm, it, pf, goal)) != 0;
 }
 
 enum mmu_pf_result tdp_map(struct mmu_vcpu *vcpu, struct page_fault *pf,
-			   const struct backing_page *page, unsigned access)
+			   const struct memslot *slot, const struct backing_page *page,
+			   unsigned access)
 {
+	struct tdp_goal goal = tdp_goal(vcpu->vm, slot, page, access, pf->access);
 	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
 	enum mmu_pf_result result;
 	struct tdp_iter it;
 
 	assert_held_read(&vcpu->vm->mmu_lock);
+	pf->goal_level = PG_LEVEL_NONE;
 	iter_begin(&it, vcpu->vm->root, gfn, gfn + 1, 0);
 	/* Each step goes down a level or meets an entry that another CPU just filled. */
-	while (!tdp_map_step(vcpu, &it, pf, page, access, &result))
+	while (!tdp_map_step(vcpu, &it, pf, &goal, &result))
 		;
 	return result;
 }

@@ -3,19 +3,52 @@
 #pragma once
 
 #include "mm/backing.h"
+#include "mm/iter.h"
 #include "mm/vm.h"
 
+/* How a page may be mapped. */
+struct tdp_goal {
+	const struct backing_page *page;
+	const struct memslot *slot;
+	unsigned access;    /* what slot and backing permit */
+	uint8_t max_level;  /* the largest leaf */
+	bool write_logged;  /* write access comes with a write only: so the log hears of it */
+};
+
 /*
- * Map page where the fault wants it, with access.  FIXED (pf->goal_level says at
- * which level), SPURIOUS, RETRY, or NOMEM when the cache has no page for a table.
+ * As a fault with pf_access would map it; pf_access 0 is nobody's access yet: such a leaf
+ * is old and clean.
+ */
+struct tdp_goal tdp_goal(const struct mmu_vm *vm, const struct memslot *slot,
+			 const struct backing_page *page, unsigned access, unsigned pf_access)
+	REQUIRES_SHARED(vm->mmu_lock);
+/* The leaf for the span of level that starts at gfn. */
+spte_t tdp_leaf(const struct mmu_vm *vm, const struct mmu_format *fmt, const struct tdp_goal *goal,
+		gfn_t gfn, unsigned level, unsigned pf_access);
+
+/*
+ * Map page where the fault wants it, with access, what slot and backing permit, which
+ * includes what the fault does.  FIXED (pf->goal_level says at which level), SPURIOUS, RETRY, or
+ * NOMEM when the cache has no page for a table.
  */
 enum mmu_pf_result tdp_map(struct mmu_vcpu *vcpu, struct page_fault *pf,
-			   const struct backing_page *page, unsigned access)
-	REQUIRES_SHARED(vcpu->vm->mmu_lock);
+			   const struct memslot *slot, const struct backing_page *page,
+			   unsigned access) REQUIRES_SHARED(vcpu->vm->mmu_lock);
+
+/*
+ * Replace what the walk saw, and book it; false: another CPU or the processor was first,
+ * it->old says with what.
+ */
+bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new) REQUIRES_SHARED(vm->mmu_lock);
+
+/* Take out the entry that the walk stands on, and book it.  A flush is owed. */
+void tdp_zap(struct mmu_vm *vm, struct tdp_iter *it) REQUIRES(vm->mmu_lock);
 
 /*
  * Every change of an entry of a root, from whatever to whatever, is booked here,
- * by the one whose atomic operation made it.
+ * by the one whose atomic operation made it: the gauges, and what of Accessed and
+ * Dirty is in the entry no longer.  (Ageing and restoring by a fast fault have nothing to
+ * book: they map the same, and lose no Dirty.)  gfn is the first that the entry spans.
  */
-void tdp_account(struct mmu_vm *vm, const struct mmu_format *fmt, unsigned level, spte_t old,
-		 spte_t new);
+void tdp_account(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, unsigned level,
+		 spte_t old, spte_t new) REQUIRES_SHARED(vm->mmu_lock);

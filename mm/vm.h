@@ -7,24 +7,51 @@
 #include "mm/format.h"
 #include "mm/mmu.h"
 #include "mm/port.h"
+#include "mm/rcu.h"
 #include "mm/spte.h"
 #include "mm/sync.h"
 
-/* A tree of tables.  Format and depth belong to it, not to the VM. */
+/*
+ * A tree of tables.  Format and depth belong to it, not to the VM.  All of them are on
+ * vm->roots until they are freed, which is behind a grace period: walkers without a lock
+ * follow the list.
+ */
+enum root_state {
+	ROOT_VALID,   /* vCPUs load it */
+	ROOT_INVALID, /* queued: the worker tears it down; no processor uses it any more */
+	ROOT_ZAPPED,  /* empty; here until the last vCPU has let go of it */
+};
+
 struct mmu_root {
+	struct rcu_head rcu;
 	const struct mmu_format *fmt;
 	hpa_t hpa;
 	uint8_t level;
-	unsigned refs; /* mmu_lock: the VM's own and one per vCPU that loaded it */
+	_Atomic uint8_t state; /* enum root_state; changed under mmu_lock for write, only upwards */
+	unsigned refs;         /* mmu_lock: one until it is zapped, and one per vCPU that loaded it */
+	gfn_t zapped;          /* mmu_lock: the worker has been at the gfns below */
+	_Atomic(struct mmu_root *) next;
 };
 
 struct memslots; /* memslot.h */
 
-/* Invalidations that run now (invalidate.h). */
+/* Invalidations: those that run, and which parts were done last (invalidate.h). */
+#define INVALIDATE_DONE 16u
+
+struct gfn_range {
+	gfn_t start, end;
+};
+
 struct mmu_invalidate {
-	unsigned active;       /* mmu_lock */
-	gfn_t start, end;      /* mmu_lock; covers all of them; valid when active */
-	_Atomic uint64_t seq;  /* written under mmu_lock, moves on at every end */
+	struct invalidation *active;           /* mmu_lock */
+	struct gfn_range done[INVALIDATE_DONE]; /* mmu_lock; of number n at n % INVALIDATE_DONE */
+	_Atomic uint64_t seq; /* written under mmu_lock: moves on whenever a part is done */
+};
+
+/* The pass over what the NX mitigation split (nx.h). */
+struct mmu_nx {
+	gfn_t next;           /* mmu_lock: where the pass stands */
+	_Atomic uint64_t due; /* by port_clock() */
 };
 
 struct mmu_counters {
@@ -41,22 +68,30 @@ struct mmu_vm {
 	uint8_t root_level;
 	uint8_t max_leaf_level;
 	uint8_t maxphyaddr;
-	bool hw_ad;
+	bool hw_ad, pml, nx_huge_pages;
 	gfn_t gfn_limit;         /* first gfn beyond what the guest can address */
 	uint64_t page_cap;
 
 	rwlock_t mmu_lock;
 	/* mmu_lock must be held when using these: for write to change them */
-	struct mmu_root *root;   /* NULL until a vCPU loads it */
+	struct mmu_root *root;   /* the valid one; NULL until a vCPU loads it */
+	_Atomic(struct mmu_root *) roots; /* all: root.h; read without the lock too */
 	struct mmu_vcpu *vcpus;
-	hpa_t backing_top;       /* backing.c; its words are published under the read lock */
 	struct mmu_invalidate invalidate;
 
+	struct gfn_range recover;   /* where tables may become huge leaves again: recover.c */
+	struct mmu_nx nx;
+
+	struct mmu_rcu rcu;
+	_Atomic uint64_t dirty_logs, pml_logs; /* that run; changed under mmu_lock for write */
 	_Atomic uint64_t tlb_gen;          /* flush.c */
 	_Atomic uint64_t backing_reserved; /* 4K pages: those backing it and those about to */
 
-	spinlock_t slots_lock;             /* among writers of slots */
-	_Atomic(struct memslots *) slots;  /* never NULL; memslot.c */
+	_Atomic(struct memslots *) slots;  /* never NULL; memslot.h */
+	_Atomic bool working;              /* somebody is inside mmu_work_step() */
+	_Atomic uint64_t hold_write, hold_read; /* the longest so far: walk.h */
+	_Atomic uint64_t mmio_entries;     /* mmio.h */
+	uint8_t fault_around;              /* set at creation */
 
 	struct mmu_counters counters;
 };

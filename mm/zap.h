@@ -2,18 +2,19 @@
 /* Taking mappings away: unlink → flush → free, always. */
 #pragma once
 
-#include "mm/vm.h"
+#include "mm/invalidate.h"
+#include "mm/walk.h"
+
+/* A walk that removes every leaf that maps a gfn of [start, end), a huge leaf as a whole. */
+struct range_walk zap_walk(struct mmu_vm *vm, gfn_t start, gfn_t end, unsigned flags);
 
 /*
- * Remove every leaf that maps a gfn of [start, end) (a 2M leaf goes as a whole) and
- * every table left empty.  All flushes are done when it returns.  With MMU_MAY_BLOCK
- * mmu_lock may have been dropped in between, never with a flush owed; the caller's
- * invalidation keeps faults out meanwhile.
+ * All of it, with its invalidation inside.  With MMU_MAY_BLOCK mmu_lock may have been dropped
+ * in between, never with a flush owed; faults stay out of what is not yet done.
  */
 void zap_range(struct mmu_vm *vm, gfn_t start, gfn_t end, unsigned flags)
 	REQUIRES(vm->mmu_lock);
 
-/* Does a holder of mmu_lock for write that may block have a reason to let others in? */
-bool zap_should_yield(struct mmu_vm *vm) REQUIRES(vm->mmu_lock);
-/* Drop mmu_lock, let others run, take it again.  No flush is owed. */
-void zap_yield(struct mmu_vm *vm) REQUIRES(vm->mmu_lock);
+/* About budget entries of an invalid root.  True: nothing is left in it. */
+bool zap_root_step(struct mmu_vm *vm, struct mmu_root *root, uint64_t budget)
+	REQUIRES(vm->mmu_lock);

@@ -41,6 +41,7 @@ table() {
 	fuzz   libc6-dev          /usr/include/stdio.h
 	fuzz   libclang-rt-dev    /usr/lib/*/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a
 	lint   git                git
+	mutants patch             patch
 	END
 }
 

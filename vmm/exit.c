@@ -5,6 +5,7 @@
 #include "host/machine.h"
 #include "vmm/inject.h"
 #include "vmm/insn.h"
+#include "vmm/ve.h"
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
@@ -24,10 +25,13 @@ static void exit_fault(struct vcpu *vcpu)
 	case MMU_PF_SPURIOUS:
 	case MMU_PF_RETRY:
 		return;
+	case MMU_PF_PROTECTED:
+		ve_deliver(vcpu);
+		return;
 	case MMU_PF_EMULATE:
 		vm_stop_report(vcpu,
 			       "%s of guest-physical 0x%lx, where it has no memory (outside its "
-			       "slots, or given to the balloon)",
+			       "slots, read-only, or given to the balloon)",
 			       pf->access & ACC_W ? "write" : pf->access & ACC_X ? "fetch" : "read",
 			       pf->gpa);
 		return;
@@ -126,6 +130,7 @@ static void (*const handlers[EXIT_REASON_COUNT])(struct vcpu *) = {
 	[EXIT_UD] = exit_undefined,
 	[EXIT_VIRT_INSN] = exit_virt_insn,
 	[EXIT_INVD] = exit_cache,
+	[EXIT_LOG_FULL] = exit_nothing_to_do,
 	[EXIT_TRIPLE_FAULT] = exit_triple_fault,
 	[EXIT_TASK_SWITCH] = exit_task_switch,
 	[EXIT_ENTRY_FAILED] = exit_entry_failed,

@@ -1,68 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Hypercalls: include/phyllo/hypercall.h is the contract.  Every argument is
- * hostile; each call checks all of its own before it changes anything.
+ * Hypercalls: include/phyllo/hypercall.h is the contract.  Here are the way in and the
+ * small calls; hypercall_impl.h says where the others are.
  */
 #include "vmm/hypercall.h"
 
 #include "host/machine.h"
 #include "lib/util.h"
 #include "vmm/exit.h"
+#include "vmm/hypercall_impl.h"
 #include "vmm/insn.h"
 #include "vmm/stats.h"
+#include "vmm/ve.h"
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
-struct args {
-	uint64_t rbx, rcx, rdx, rsi;
-};
-
-/* A range argument in pages; false: malformed (an empty or overflowing one is, too). */
-static bool range_parse(uint64_t gpa, uint64_t size, gfn_t *gfn, uint64_t *npages)
+int64_t hc_read_struct(struct vcpu *vcpu, const struct hc_args *a, void *buf, uint64_t size)
 {
-	uint64_t end;
-
-	if ((gpa | size) & (PAGE_SIZE - 1) || !size || __builtin_add_overflow(gpa, size, &end))
-		return false;
-	*gfn = gpa >> PAGE_SHIFT;
-	*npages = size >> PAGE_SHIFT;
-	return true;
-}
-
-/* 0, or the error of a target that is not the caller itself. */
-static int64_t check_target(const struct vm *vm, uint64_t target)
-{
-	return target && target != vm->id ? PHYLLO_EPERM : 0;
-}
-
-/* What the calls on ranges share: target, flags, range. */
-static int64_t check_range(struct vm *vm, const struct args *a, gfn_t *gfn, uint64_t *npages)
-{
-	int64_t err = check_target(vm, a->rsi);
+	int64_t err = hc_check_target(vcpu, a);
 
 	if (err)
 		return err;
-	if (a->rdx & ~(uint64_t)PHYLLO_MAY_BLOCK || !range_parse(a->rbx, a->rcx, gfn, npages))
+	if (a->rcx != size || a->rdx)
 		return PHYLLO_EINVAL;
-	return 0;
+	return mmu_read_guest(vcpu->vm->mmu, a->rbx, buf, size);
 }
 
-static unsigned mmu_flags(const struct args *a)
-{
-	return a->rdx & PHYLLO_MAY_BLOCK ? MMU_MAY_BLOCK : 0;
-}
-
-static int64_t hc_version(struct vcpu *vcpu, const struct args *a)
+static int64_t hc_version(struct vcpu *vcpu, const struct hc_args *a)
 {
 	return PHYLLO_ABI_VERSION;
 }
 
-static int64_t hc_features(struct vcpu *vcpu, const struct args *a)
+static int64_t hc_features(struct vcpu *vcpu, const struct hc_args *a)
 {
 	return HYPERCALL_FEATURES;
 }
 
-static int64_t hc_console_write(struct vcpu *vcpu, const struct args *a)
+static int64_t hc_console_write(struct vcpu *vcpu, const struct hc_args *a)
 {
 	uint64_t left = a->rcx;
 	char buf[256];
@@ -84,41 +58,17 @@ static int64_t hc_console_write(struct vcpu *vcpu, const struct args *a)
 	return (int64_t)left;
 }
 
-static int64_t hc_exit(struct vcpu *vcpu, const struct args *a)
+static int64_t hc_exit(struct vcpu *vcpu, const struct hc_args *a)
 {
 	vm_exit_with(vcpu->vm, a->rbx);
 	return 0;
 }
 
-static int64_t hc_balloon_out(struct vcpu *vcpu, const struct args *a)
+static int64_t hc_ve_setup(struct vcpu *vcpu, const struct hc_args *a)
 {
-	uint64_t npages, changed;
-	gfn_t gfn;
-	int64_t err = check_range(vcpu->vm, a, &gfn, &npages);
-
-	if (!err)
-		err = mmu_balloon_out(vcpu->vm->mmu, gfn, npages, mmu_flags(a), &changed);
-	return err ? err : (int64_t)changed;
-}
-
-static int64_t hc_balloon_in(struct vcpu *vcpu, const struct args *a)
-{
-	uint64_t npages, changed;
-	gfn_t gfn;
-	int64_t err = check_range(vcpu->vm, a, &gfn, &npages);
-
-	if (!err)
-		err = mmu_balloon_in(vcpu->vm->mmu, gfn, npages, &changed);
-	return err ? err : (int64_t)changed;
-}
-
-static int64_t hc_unmap(struct vcpu *vcpu, const struct args *a)
-{
-	uint64_t npages;
-	gfn_t gfn;
-	int64_t err = check_range(vcpu->vm, a, &gfn, &npages);
-
-	return err ? err : mmu_unmap(vcpu->vm->mmu, gfn, npages, mmu_flags(a));
+	if (a->rcx)
+		return PHYLLO_EINVAL;
+	return ve_setup(vcpu, a->rbx);
 }
 
 struct stat_writer {
@@ -139,12 +89,12 @@ static void write_stat(void *ctx, const struct phyllo_stat *s)
 	w->room--;
 }
 
-static int64_t hc_stats_read(struct vcpu *vcpu, const struct args *a)
+static int64_t hc_stats_read(struct vcpu *vcpu, const struct hc_args *a)
 {
 	struct stat_writer w = { .vm = vcpu->vm,
 				 .gpa = a->rbx,
 				 .room = a->rcx / sizeof(struct phyllo_stat) };
-	int64_t err = check_target(vcpu->vm, a->rsi);
+	int64_t err = hc_check_target(vcpu, a);
 
 	if (err)
 		return err;
@@ -154,31 +104,42 @@ static int64_t hc_stats_read(struct vcpu *vcpu, const struct args *a)
 	return w.err ? w.err : (int64_t)count;
 }
 
-static int64_t hc_audit(struct vcpu *vcpu, const struct args *a)
-{
-	struct mmu_audit_report report;
-	int64_t err = check_target(vcpu->vm, a->rsi);
-
-	if (err)
-		return err;
-	mmu_audit(vcpu->vm->mmu, &report);
-	return (int64_t)report.errors;
-}
-
-static int64_t (*const calls[])(struct vcpu *, const struct args *) = {
-	[PHYLLO_HC_VERSION - PHYLLO_HC_BASE] = hc_version,
-	[PHYLLO_HC_FEATURES - PHYLLO_HC_BASE] = hc_features,
-	[PHYLLO_HC_CONSOLE_WRITE - PHYLLO_HC_BASE] = hc_console_write,
-	[PHYLLO_HC_EXIT - PHYLLO_HC_BASE] = hc_exit,
-	[PHYLLO_HC_BALLOON_OUT - PHYLLO_HC_BASE] = hc_balloon_out,
-	[PHYLLO_HC_BALLOON_IN - PHYLLO_HC_BASE] = hc_balloon_in,
-	[PHYLLO_HC_UNMAP - PHYLLO_HC_BASE] = hc_unmap,
-	[PHYLLO_HC_STATS_READ - PHYLLO_HC_BASE] = hc_stats_read,
-	[PHYLLO_HC_AUDIT - PHYLLO_HC_BASE] = hc_audit,
+#define CALL(NAME, fn) [PHYLLO_HC_##NAME - PHYLLO_HC_BASE] = fn
+static int64_t (*const calls[])(struct vcpu *, const struct hc_args *) = {
+	CALL(VERSION, hc_version),
+	CALL(FEATURES, hc_features),
+	CALL(CONSOLE_WRITE, hc_console_write),
+	CALL(EXIT, hc_exit),
+	CALL(BALLOON_OUT, hc_balloon_out),
+	CALL(BALLOON_IN, hc_balloon_in),
+	CALL(UNMAP, hc_unmap),
+	CALL(STATS_READ, hc_stats_read),
+	CALL(AUDIT, hc_audit),
+	CALL(PROTECT, hc_protect),
+	CALL(VE_SETUP, hc_ve_setup),
+	CALL(AGE, hc_age),
+	CALL(TEST_AGE, hc_test_age),
+	CALL(AGE_BITMAP, hc_age_bitmap),
+	CALL(DIRTY_START, hc_dirty_start),
+	CALL(DIRTY_GET, hc_dirty_get),
+	CALL(DIRTY_CLEAR, hc_dirty_clear),
+	CALL(DIRTY_STOP, hc_dirty_stop),
+	CALL(SLOT_CREATE, hc_slot_create),
+	CALL(SLOT_DELETE, hc_slot_delete),
+	CALL(SLOT_MOVE, hc_slot_move),
+	CALL(SLOT_FLAGS, hc_slot_flags),
+	CALL(SLOT_INFO, hc_slot_info),
+	CALL(MMU_MODE, hc_mmu_mode),
+	CALL(MIGRATE, hc_migrate),
+	CALL(ZAP_ALL, hc_zap_all),
+	CALL(DUMP, hc_dump),
+	CALL(NX_RECOVER, hc_nx_recover),
 };
+#undef CALL
+_Static_assert(ARRAY_SIZE(calls) == PHYLLO_HC_COUNT, "every call has a function");
 
 /* The calls may allocate, walk and wait: interrupts are open. */
-static int64_t dispatch(struct vcpu *vcpu, uint64_t nr, const struct args *a)
+static int64_t dispatch(struct vcpu *vcpu, uint64_t nr, const struct hc_args *a)
 {
 	if (virt->get_cpl(vcpu))
 		return PHYLLO_EPERM;
@@ -193,14 +154,14 @@ static int64_t dispatch(struct vcpu *vcpu, uint64_t nr, const struct args *a)
 void exit_hypercall(struct vcpu *vcpu)
 {
 	uint64_t *gpr = vcpu->regs.gpr;
-	struct args a = { gpr[GPR_RBX], gpr[GPR_RCX], gpr[GPR_RDX], gpr[GPR_RSI] };
+	struct hc_args a = { gpr[GPR_RBX], gpr[GPR_RCX], gpr[GPR_RDX], gpr[GPR_RSI] };
 	uint64_t nr = gpr[GPR_RAX];
 	bool narrow = insn_code_size(vcpu) != 8;
 
 	vcpu->hypercalls++;
 	if (narrow) {
 		nr = (uint32_t)nr;
-		a = (struct args){ (uint32_t)a.rbx, (uint32_t)a.rcx, (uint32_t)a.rdx,
+		a = (struct hc_args){ (uint32_t)a.rbx, (uint32_t)a.rcx, (uint32_t)a.rdx,
 				   (uint32_t)a.rsi };
 	}
 	insn_skip(vcpu);

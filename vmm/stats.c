@@ -35,6 +35,7 @@ unsigned stats_each(struct vm *vm, void (*emit)(void *ctx, const struct phyllo_s
 	struct emitter e = { .emit = emit, .ctx = ctx };
 	uint64_t hypercalls = 0, injected = 0;
 	struct pages_stats pages;
+	struct mmu_holds holds;
 	struct mmu_stats mmu;
 
 	mmu_stats_read(vm->mmu, &mmu);
@@ -42,6 +43,9 @@ unsigned stats_each(struct vm *vm, void (*emit)(void *ctx, const struct phyllo_s
 	MMU_STATS(PUT_MMU)
 	MMU_GAUGES(PUT_MMU)
 #undef PUT_MMU
+	mmu_holds_read(vm->mmu, &holds);
+	put(&e, "", "hold_write_max", holds.write_entries);
+	put(&e, "", "hold_read_max", holds.read_entries);
 	for (unsigned r = 0; r < EXIT_REASON_COUNT; r++)
 		put(&e, "exit_", exit_reason_name(r), sum_exits(vm, r));
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {

@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "vmm/exit.h"
 #include "vmm/report.h"
+#include "vmm/ve.h"
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
@@ -17,6 +18,10 @@
 #define ATTR_DATA32 0xc093
 #define ATTR_TSS32_BUSY 0x008b
 #define ATTR_LDT 0x0082
+
+/* Of mmu_work_step(), each of which is bounded. */
+#define WORK_STEPS_PER_EXIT 8
+#define WORK_PERIOD_US 1000000
 
 void vcpu_reset_protected(struct vcpu *vcpu, uint32_t eip, uint32_t eax, uint32_t ebx)
 {
@@ -52,6 +57,7 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 		return -ENOMEM;
 	vcpu->vm = vm;
 	vcpu->id = id;
+	vcpu->ve_gpa = VE_NO_PAGE;
 	vcpu->fpu = fpu_area_alloc();
 	if (!vcpu->fpu)
 		goto no_fpu;
@@ -92,8 +98,14 @@ void vcpu_skip(struct vcpu *vcpu, unsigned len)
 void vcpu_check_limits(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
+	uint64_t now = machine_us();
 
-	if (param.guest_timeout && machine_us() - vm->start_us > param.guest_timeout * 1000000)
+	/* Some of mm/'s work is due by the clock alone. */
+	if (now - vcpu->work_us > WORK_PERIOD_US) {
+		vcpu->work_us = now;
+		vm_work_kick();
+	}
+	if (param.guest_timeout && now - vm->start_us > param.guest_timeout * 1000000)
 		vm_stop_report(vcpu, "it did not end within guest_timeout=%lu seconds",
 			       param.guest_timeout);
 	else if (param.end == 1 && machine_getchar() == 3)
@@ -124,12 +136,42 @@ static bool load_root(struct vcpu *vcpu)
 	return true;
 }
 
-static void enter_guest(struct vcpu *vcpu)
+/*
+ * The log is drained while the vCPU still counts as in guest mode: whoever flushes it, so as
+ * to read a dirty log that is complete, waits for that.  false: not entered, it needs another root.
+ */
+static bool enter_guest(struct vcpu *vcpu)
 {
-	if (mmu_vcpu_enter(&vcpu->mmu))
+	switch (mmu_vcpu_enter(&vcpu->mmu)) {
+	case MMU_ENTER_RELOAD:
+		return false;
+	case MMU_ENTER_FLUSH:
 		virt->flush_tlb(vcpu);
+		break;
+	case MMU_ENTER_GO:
+		break;
+	}
 	virt->vcpu_run(vcpu, &vcpu->exit);
+	if (virt_caps.pml)
+		virt->drain_log(vcpu);
 	mmu_vcpu_exit(&vcpu->mmu);
+	return true;
+}
+
+/*
+ * The VM's deferred work, between two exits: a few bounded steps, then the guest goes on.  With
+ * interrupts off.
+ */
+static void do_work(struct vcpu *vcpu, uint64_t kicks)
+{
+	bool more = true;
+
+	machine_irq_enable();
+	for (unsigned i = 0; i < WORK_STEPS_PER_EXIT && more; i++)
+		more = mmu_work_step(vcpu->vm->mmu);
+	machine_irq_save();
+	if (!more)
+		vcpu->work_seen = kicks;
 }
 
 /*
@@ -149,9 +191,17 @@ void vcpu_run(struct vcpu *vcpu)
 	fpu_guest_load(vcpu->fpu, vcpu->xcr0);
 	report_set_current(vcpu);
 	while (vm_is_running(vcpu->vm)) {
+		uint64_t kicks = vm_work_kicks();
+
+		if (vcpu->work_seen != kicks)
+			do_work(vcpu, kicks);
 		if (vcpu->mmu.root == HPA_INVALID && !load_root(vcpu))
 			break;
-		enter_guest(vcpu);
+		if (!enter_guest(vcpu)) {
+			if (!load_root(vcpu))
+				break;
+			continue;
+		}
 		record_exit(vcpu);
 		exit_handle(vcpu);
 	}

@@ -34,6 +34,9 @@ struct vcpu {
 	struct mmu_vcpu mmu;
 	struct vm_event inject; /* delivered at the next entry */
 	struct vm_exit exit;    /* the last one */
+	uint64_t ve_gpa;        /* its struct phyllo_ve, or VE_NO_PAGE (ve.h) */
+	uint64_t work_seen;     /* of vm_work_kicks(): up to there nothing is left to do */
+	uint64_t work_us;       /* when it was looked for last, kick or no kick */
 	uint64_t xcr0;          /* the guest's */
 	void *fpu;              /* XSAVE area */
 	struct vcpu_state reset; /* applied when it is first loaded */
@@ -58,7 +61,7 @@ void vcpu_destroy(struct vcpu *vcpu);
 void vcpu_reset_protected(struct vcpu *vcpu, uint32_t eip, uint32_t eax, uint32_t ebx);
 /* Run until its VM stops; interrupts on. */
 void vcpu_run(struct vcpu *vcpu);
-/* Now and then, from exits that the host caused: time limit, Ctrl-C. */
+/* Now and then, from exits that the host caused: time limit, Ctrl-C, work that is due. */
 void vcpu_check_limits(struct vcpu *vcpu);
 
 /* The instruction is done: step over it (len bytes). */

@@ -6,6 +6,7 @@
 
 #include "host/log.h"
 #include "host/machine.h"
+#include "host/param.h"
 #include "lib/string.h"
 
 const struct virt_ops *virt;
@@ -37,6 +38,18 @@ static int enable_everywhere(void)
 	return 0;
 }
 
+/* A dirty log that was asked for by name and cannot be had would be a silent other one. */
+static int check_dirty_style(void)
+{
+	if (param.dirty == 2 && !virt_caps.hw_ad)
+		log_error("dirty=dbit needs Accessed and Dirty bits in the nested tables");
+	else if (param.dirty == 3 && !virt_caps.pml)
+		log_error("dirty=pml needs a processor that logs what it dirties (PML)");
+	else
+		return 0;
+	return -ENODEV;
+}
+
 int virt_init(const char *vendor)
 {
 	char why[192];
@@ -51,8 +64,10 @@ int virt_init(const char *vendor)
 			continue;
 		}
 		virt = ops;
+		if (param.ad == 1)
+			virt_caps.hw_ad = virt_caps.pml = false;
 		log_info("virtualisation: %s (%s)", ops->name, virt_caps.text);
-		return enable_everywhere();
+		return check_dirty_style() ? -ENODEV : enable_everywhere();
 	}
 	return -ENODEV;
 }

@@ -38,6 +38,7 @@ struct vcpu;
 	X(EXIT_UD, "undefined")        /* #UD of an instruction that we emulate: .insn */ \
 	X(EXIT_VIRT_INSN, "virt-insn") /* VMX/SVM instruction in the guest: #UD */     \
 	X(EXIT_INVD, "invd")           /* INVD/WBINVD: skip */                         \
+	X(EXIT_LOG_FULL, "log-full")   /* no room in the processor's dirty log: drained */ \
 	X(EXIT_TRIPLE_FAULT, "triple-fault")                                           \
 	X(EXIT_TASK_SWITCH, "task-switch") /* not emulated: stops the VM */            \
 	X(EXIT_ENTRY_FAILED, "entry-failed") /* .hw: the processor refused the state */ \
@@ -70,6 +71,8 @@ struct vm_exit {
 	uint8_t insn_len;   /* 0: not given by the processor, decode it */
 	uint64_t hw_reason; /* the vendor's own number, for reports */
 	uint64_t hw_info[2];
+	bool gva_valid;     /* of .fault: the processor said for which linear address it was */
+	gva_t gva;
 	union {
 		struct page_fault fault;
 		struct exit_io io;
@@ -139,7 +142,10 @@ struct virt_caps {
 	enum mmu_format_id format;
 	uint8_t root_level;     /* table levels the vendor will use */
 	uint8_t max_leaf_level; /* PG_LEVEL_2M, PG_LEVEL_1G */
+	uint8_t gpa_bits;       /* of a guest-physical address */
+	uint8_t maxphyaddr;     /* of a host-physical address */
 	bool hw_ad;
+	bool pml;               /* the processor logs the guest-physical addresses it dirties */
 	bool nrips;             /* exits carry instruction lengths */
 	unsigned asids;         /* VPIDs or ASIDs */
 	char text[96];          /* features for the log: "NPT, 16 ASIDs, no NRIPS" */
@@ -175,6 +181,12 @@ struct virt_ops {
 	 * when it returns; interrupts are left pending.
 	 */
 	void (*vcpu_run)(struct vcpu *vcpu, struct vm_exit *exit);
+
+	/*
+	 * After every vcpu_run(), when caps.pml: hand what the processor logged to
+	 * mmu_dirty_logged().  NULL where there is no such log.
+	 */
+	void (*drain_log)(struct vcpu *vcpu);
 
 	/* While loaded and not in guest mode. */
 	void (*get_state)(struct vcpu *vcpu, struct vcpu_state *st);

@@ -18,13 +18,19 @@
 static struct mmu_vm *create_mmu(const struct vm_config *config)
 {
 	uint8_t leaf = (uint8_t)(PG_LEVEL_4K + param.max_page);
+	uint64_t pages = config->mem >> PAGE_SHIFT;
 	struct mmu_config cfg = {
 		.name = config->name,
 		.format = virt_caps.format,
 		.root_level = virt_caps.root_level,
 		.max_leaf_level = MIN(leaf, virt_caps.max_leaf_level),
 		.hw_ad = virt_caps.hw_ad,
-		.maxphyaddr = 48,
+		.pml = virt_caps.pml,
+		.nx_huge_pages = param.nx_huge_pages,
+		.fault_around = (uint8_t)(1u << param.fault_around),
+		.maxphyaddr = virt_caps.maxphyaddr,
+		/* The guest's own slots (hypercalls) give it addresses without end, but not pages. */
+		.page_cap = 2 * pages,
 	};
 
 	return mmu_vm_create(&cfg);
@@ -43,7 +49,8 @@ static unsigned ram_ranges(uint64_t mem, struct load_range *ram)
 static int create_slots(struct vm *vm, const struct load_request *req)
 {
 	for (unsigned i = 0; i < req->ram_count; i++) {
-		struct mmu_slot_desc d = { .base_gfn = req->ram[i].base >> PAGE_SHIFT,
+		struct mmu_slot_desc d = { .id = i,
+					   .base_gfn = req->ram[i].base >> PAGE_SHIFT,
 					   .npages = req->ram[i].size >> PAGE_SHIFT };
 		int err = mmu_slot_create(vm->mmu, &d);
 
@@ -51,6 +58,13 @@ static int create_slots(struct vm *vm, const struct load_request *req)
 			return err;
 	}
 	return 0;
+}
+
+static bool vm_fits(const struct load_request *req)
+{
+	const struct load_range *last = &req->ram[req->ram_count - 1];
+
+	return last->base + last->size <= 1ul << virt_caps.gpa_bits;
 }
 
 static int load_write(void *ctx, uint64_t gpa, const void *data, uint64_t size)
@@ -123,6 +137,9 @@ static int load_image(struct vm *vm, const struct boot_module *image, const stru
 	int err = collect_modules(&req, &vm->config, bi, scratch, why, why_size);
 	if (!err)
 		err = create_slots(vm, &req);
+	if (err == -EINVAL && !vm_fits(&req))
+		lib_snprintf(why, why_size, "%s: mem= reaches beyond the %u-bit addresses of a guest",
+			     vm->config.name, virt_caps.gpa_bits);
 	if (!err)
 		err = load_guest(&req, &entry, why, why_size);
 	object_free(scratch, scratch_size);
@@ -162,12 +179,35 @@ int vm_create(const struct vm_config *config, const struct boot_module *image,
 
 void vm_destroy(struct vm *vm)
 {
+	if (vm->mmu)
+		mmu_work_flush(vm->mmu);
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		vcpu_destroy(vm->vcpus[i]);
 	if (vm->mmu)
 		mmu_vm_destroy(vm->mmu);
 	object_free(vm, sizeof(*vm));
 }
+
+/* ---- deferred work ------------------------------------------------------------------- */
+
+/*
+ * A kick says that some VM has work; which one is found out by asking, which costs the others one
+ * call that returns at once.  So nothing here has to know who lives.
+ */
+static _Atomic uint64_t work_kicks;
+
+void vm_work_kick(void)
+{
+	/* Relaxed: the work itself is found under mm/'s own locks. */
+	atomic_fetch_add_explicit(&work_kicks, 1, memory_order_relaxed);
+}
+
+uint64_t vm_work_kicks(void)
+{
+	return atomic_load_explicit(&work_kicks, memory_order_relaxed);
+}
+
+/* ---- the end ------------------------------------------------------------------------- */
 
 void vm_stop(struct vm *vm, enum vm_end end)
 {

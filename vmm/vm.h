@@ -61,6 +61,13 @@ void vm_stop(struct vm *vm, enum vm_end end);
 __attribute__((format(printf, 2, 3)))
 void vm_stop_report(struct vcpu *vcpu, const char *fmt, ...);
 
+/*
+ * Deferred work of mm/ (mmu_work_step()): kicked by port_work_kick(), done by the vCPUs' run
+ * loops, a bounded piece between two exits, and by vm_destroy().
+ */
+void vm_work_kick(void);
+uint64_t vm_work_kicks(void); /* changes with every kick */
+
 static inline bool vm_is_running(struct vm *vm)
 {
 	return atomic_load_explicit(&vm->end, memory_order_relaxed) == VM_RUNNING;

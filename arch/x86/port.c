@@ -10,7 +10,7 @@
 #include "host/object.h"
 #include "host/pages.h"
 #include "lib/util.h"
-#include "vmm/vcpu.h"
+#include "vmm/vm.h"
 
 _Static_assert(HPA_INVALID == PAGES_NONE, "the two mean the same");
 _Static_assert((unsigned)PORT_ZERO == (unsigned)PAGES_ZERO, "the two mean the same");
@@ -99,6 +99,11 @@ uint64_t port_clock(void)
 void port_vcpu_kick(struct mmu_vcpu *vcpu)
 {
 	machine_kick_cpu(container_of(vcpu, struct vcpu, mmu)->cpu);
+}
+
+void port_work_kick(struct mmu_vm *vm)
+{
+	vm_work_kick();
 }
 
 _Noreturn void port_bug(const char *file, int line, const char *what)

@@ -14,12 +14,18 @@
  *   PHYLLO_ENOSYS (-1000)  no such call (KVM's number for it)
  *   PHYLLO_EPERM     (-1)  from CPL > 0, or another VM was named without the right
  *   PHYLLO_EINVAL   (-22)  an argument is malformed: alignment, empty, overflow, unknown flag
- *   PHYLLO_ENOENT    (-2)  the range leaves guest memory
+ *   PHYLLO_ENOENT    (-2)  the range leaves guest memory; no such slot; no dirty log on it
  *   PHYLLO_EFAULT   (-14)  a buffer is not guest memory
  *   PHYLLO_ENOMEM   (-12)  the host has no memory for it
+ *   PHYLLO_EBUSY    (-16)  the slot has a dirty log already
+ *   PHYLLO_EEXIST   (-17)  the slot's id is taken, or something is at its addresses
  *
  * A call that fails has changed nothing, unless its comment says otherwise.
- * Addresses are guest physical; ranges are in bytes, 4096-aligned.
+ * Addresses are guest physical; ranges are in bytes, 4096-aligned.  A register that
+ * a call does not name is not looked at.
+ *
+ * Some calls take a structure: rbx is its address (any alignment), rcx its size, which must be
+ * what this header says.  "VM" is 0 for the caller's; its own id is accepted, too.
  *
  * ABI changes: new calls get new numbers and a feature bit; a number never
  * changes its meaning.
@@ -65,19 +71,156 @@
 /* rsi = VM (0: the caller's).  -> 0, or the number of errors the MMU audit found. */
 #define PHYLLO_HC_AUDIT         (PHYLLO_HC_BASE + 8)
 
+
+/* ---- protection (PHYLLO_FEATURE_PROTECT) -------------------------------------------- */
+
+/*
+ * rbx = gpa, rcx = bytes, rdx = one of PHYLLO_PROTECT_*, with PHYLLO_MAY_BLOCK or without,
+ * rsi = VM.  What the guest may do with the pages from now on, until the next such call.  An
+ * access that is forbidden is delivered to its vCPU as exception 20 (#VE), see PHYLLO_HC_VE_SETUP.
+ * The hypervisor's own accesses (buffers of hypercalls) are not affected.  -> 0.
+ */
+#define PHYLLO_HC_PROTECT       (PHYLLO_HC_BASE + 9)
+/*
+ * rbx = gpa of a struct phyllo_ve, 4096-aligned, in a page that the guest may write; or
+ * PHYLLO_VE_OFF.  rcx = 0.  The structure of the calling vCPU from now on; it is zeroed.
+ * Without one a forbidden access stops the VM.  -> 0.
+ */
+#define PHYLLO_HC_VE_SETUP      (PHYLLO_HC_BASE + 10)
+
+/* ---- ageing (PHYLLO_FEATURE_AGE) -------------------------------------------------------- */
+
+/*
+ * A page is young when it was accessed since it was aged last; a page that is not mapped is old,
+ * and pages that are mapped together are young together.
+ */
+/* rbx = gpa, rcx = bytes, rdx = 0, rsi = VM.  -> pages that were young; all are old now. */
+#define PHYLLO_HC_AGE           (PHYLLO_HC_BASE + 11)
+/* The same arguments.  -> 1 when any page is young, else 0.  Changes nothing. */
+#define PHYLLO_HC_TEST_AGE      (PHYLLO_HC_BASE + 12)
+/*
+ * rbx = gpa of a struct phyllo_age_bitmap, rcx = its size, rdx = 0, rsi = VM.  -> number of bits
+ * set.  PHYLLO_EFAULT may come after the bitmap's beginning was written (and aged).
+ */
+#define PHYLLO_HC_AGE_BITMAP    (PHYLLO_HC_BASE + 13)
+
+/* ---- dirty log (PHYLLO_FEATURE_DIRTY) ---------------------------------------------------- */
+
+/*
+ * rbx = slot, rcx = PHYLLO_DIRTY_STYLE_*, rdx = PHYLLO_DIRTY_ALL_SET, PHYLLO_DIRTY_NO_SPLIT, both
+ * or 0, rsi = VM.  Writes to the slot's pages are noted from now on.  A style that this MMU does
+ * not have is PHYLLO_EINVAL (PHYLLO_HC_MMU_MODE says which it has).  -> 0.
+ */
+#define PHYLLO_HC_DIRTY_START   (PHYLLO_HC_BASE + 14)
+/*
+ * rbx = gpa of a struct phyllo_dirty, rcx = its size, rdx = 0, rsi = VM.  Writes one bit per page.
+ * With PHYLLO_DIRTY_GET_CLEAR the pages reported are clean when it returns: a later write sets them
+ * again.  -> number of bits set.  PHYLLO_EFAULT may come after the beginning was written
+ * and cleared; what was not reported is never cleared.
+ */
+#define PHYLLO_HC_DIRTY_GET     (PHYLLO_HC_BASE + 15)
+/*
+ * The same structure, flags 0: the pages whose bits are set are clean when it returns.  -> 0.
+ * PHYLLO_EFAULT may come after the beginning was cleared.
+ */
+#define PHYLLO_HC_DIRTY_CLEAR   (PHYLLO_HC_BASE + 16)
+/* rbx = slot, rsi = VM.  -> 0. */
+#define PHYLLO_HC_DIRTY_STOP    (PHYLLO_HC_BASE + 17)
+
+/* ---- memory slots (PHYLLO_FEATURE_SLOTS) ---------------------------------------------------- */
+
+/*
+ * Slots are the places where a VM has memory.  Those that it starts with have the ids 0, 1 …; a
+ * VM may change and remove those as well, and is on its own then.
+ *
+ * rbx = gpa of a struct phyllo_slot, rcx = its size, rdx = 0, rsi = VM.  New memory, which reads
+ * as zeroes.  PHYLLO_EINVAL also: id >= PHYLLO_SLOT_IDS, larger than the memory the VM started with,
+ * beyond the guest-physical addresses, unknown flag.  It is address space: all pages that are ever
+ * in use together stay within twice the memory that the VM started with.  -> 0.
+ */
+#define PHYLLO_HC_SLOT_CREATE   (PHYLLO_HC_BASE + 18)
+/* rbx = id, rsi = VM.  Pages and contents are gone when it returns.  -> 0. */
+#define PHYLLO_HC_SLOT_DELETE   (PHYLLO_HC_BASE + 19)
+/* rbx = id, rcx = new gpa, rsi = VM.  The same pages at another place.  -> 0. */
+#define PHYLLO_HC_SLOT_MOVE     (PHYLLO_HC_BASE + 20)
+/* rbx = id, rcx = PHYLLO_SLOT_READONLY or 0, rsi = VM.  -> 0. */
+#define PHYLLO_HC_SLOT_FLAGS    (PHYLLO_HC_BASE + 21)
+/* rbx = gpa of a struct phyllo_slot whose id is filled in, rcx = its size, rdx = 0, rsi = VM.
+ * Fills in the rest.  -> 0. */
+#define PHYLLO_HC_SLOT_INFO     (PHYLLO_HC_BASE + 22)
+
+/* ---- the MMU (PHYLLO_FEATURE_MMU) --------------------------------------------------------- */
+
+/* rbx = gpa of a struct phyllo_mmu_mode to fill in, rcx = its size, rdx = 0, rsi = VM.  -> 0. */
+#define PHYLLO_HC_MMU_MODE      (PHYLLO_HC_BASE + 23)
+/*
+ * rbx = gpa, rcx = bytes, rdx = PHYLLO_MAY_BLOCK or 0, rsi = VM.  Puts other host pages behind the
+ * range, with the same contents.  -> pages exchanged.  PHYLLO_ENOMEM may come after the beginning
+ * was exchanged.
+ */
+#define PHYLLO_HC_MIGRATE       (PHYLLO_HC_BASE + 24)
+/* rsi = VM.  Every mapping goes at once; contents stay.  -> 0. */
+#define PHYLLO_HC_ZAP_ALL       (PHYLLO_HC_BASE + 25)
+/*
+ * rbx = gpa, rcx = bytes (at most PHYLLO_DUMP_MAX), rdx = 0, rsi = VM.  The tables over the range
+ * as text, to the hypervisor's console; what exceeds PHYLLO_DUMP_TEXT characters is left out.
+ * -> lines printed.
+ */
+#define PHYLLO_HC_DUMP          (PHYLLO_HC_BASE + 26)
+
+/*
+ * rsi = VM.  Large mappings that were split because they were executed (PHYLLO_MODE_NX_HUGE_PAGES)
+ * come back soon; by itself that happens every minute or so.  -> 0.
+ */
+#define PHYLLO_HC_NX_RECOVER    (PHYLLO_HC_BASE + 27)
+
+#define PHYLLO_HC_COUNT         28
+
 #define PHYLLO_FEATURE_CONSOLE (1u << 0)
 #define PHYLLO_FEATURE_BALLOON (1u << 1)
 #define PHYLLO_FEATURE_UNMAP   (1u << 2)
 #define PHYLLO_FEATURE_STATS   (1u << 3)
 #define PHYLLO_FEATURE_AUDIT   (1u << 4)
+#define PHYLLO_FEATURE_PROTECT (1u << 5)
+#define PHYLLO_FEATURE_AGE     (1u << 6)
+#define PHYLLO_FEATURE_DIRTY   (1u << 7)
+#define PHYLLO_FEATURE_SLOTS   (1u << 8)
+#define PHYLLO_FEATURE_MMU     (1u << 9)
 
 #define PHYLLO_MAY_BLOCK   1u /* the operation may let others run in between */
 #define PHYLLO_CONSOLE_MAX 4096u
+
+/* Never 0: a forgotten argument is an error and not a protection. */
+#define PHYLLO_PROTECT_RW   0x100u /* what the slot allows: read, write, execute */
+#define PHYLLO_PROTECT_RO   0x200u /* read and execute */
+#define PHYLLO_PROTECT_NONE 0x300u
+
+#define PHYLLO_VE_OFF   (~0ul)
+#define PHYLLO_VE_VECTOR 20
+
+#define PHYLLO_AGE_CLEAR 1u /* what is reported young is old afterwards */
+
+#define PHYLLO_DIRTY_STYLE_DEFAULT 0u
+#define PHYLLO_DIRTY_STYLE_WRPROT  1u /* by write protection */
+#define PHYLLO_DIRTY_STYLE_DBIT    2u /* by the Dirty bits of the nested tables */
+#define PHYLLO_DIRTY_STYLE_PML     3u /* by the processor's log */
+
+#define PHYLLO_DIRTY_ALL_SET   1u /* everything counts as dirty at the start */
+#define PHYLLO_DIRTY_NO_SPLIT  2u /* large mappings are split when written, not at the start */
+#define PHYLLO_DIRTY_GET_CLEAR 1u
+
+#define PHYLLO_SLOT_IDS      512u
+#define PHYLLO_SLOT_READONLY 1u /* a write stops the VM: there are no devices to take it */
+
+#define PHYLLO_DUMP_MAX  (16ul << 20)
+#define PHYLLO_DUMP_TEXT 16384u
 
 #define PHYLLO_EPERM  (-1)
 #define PHYLLO_ENOENT (-2)
 #define PHYLLO_ENOMEM (-12)
 #define PHYLLO_EFAULT (-14)
+#define PHYLLO_EBUSY  (-16)
+#define PHYLLO_EEXIST (-17)
 #define PHYLLO_EINVAL (-22)
 #define PHYLLO_ENOSYS (-1000)
 
@@ -86,6 +229,60 @@ struct phyllo_stat {
 	char name[24]; /* NUL-terminated */
 	unsigned long long value;
 };
+
+/*
+ * What a #VE was for.  The first five members lie as in Intel's own #VE page (SDM vol. 3C,
+ * 26.5.7.2).  The hypervisor sets busy to all ones when it delivers one; the guest clears it when
+ * it has read the rest.  A forbidden access while busy is set stops the VM, as does one in real mode.
+ */
+struct phyllo_ve {
+	unsigned int reason; /* 48, EPT violation, on either vendor */
+	unsigned int busy;
+	unsigned long long access; /* PHYLLO_VE_* */
+	unsigned long long gva;    /* valid with PHYLLO_VE_GVA */
+	unsigned long long gpa;
+	unsigned long long rip;    /* of the instruction; the exception's frame has it too */
+};
+
+#define PHYLLO_VE_READ  (1u << 0)
+#define PHYLLO_VE_WRITE (1u << 1)
+#define PHYLLO_VE_FETCH (1u << 2)
+#define PHYLLO_VE_GVA   (1u << 7)
+#define PHYLLO_VE_DATA  (1u << 8) /* clear: by the walk of the guest's own page tables */
+
+/* Bit i of the bitmap is page i of the range, lowest bit of the lowest byte first. */
+struct phyllo_age_bitmap {
+	unsigned long long gpa, bytes;
+	unsigned long long bitmap; /* gpa, 8-aligned; its size is rounded up to 8 bytes */
+	unsigned long long flags;  /* PHYLLO_AGE_CLEAR or 0 */
+};
+
+struct phyllo_dirty {
+	unsigned long long slot;
+	unsigned long long first, pages; /* of the slot, counted in 4K pages from its start */
+	unsigned long long bitmap;       /* as above */
+	unsigned long long flags;        /* PHYLLO_DIRTY_GET_CLEAR or 0 */
+};
+
+struct phyllo_slot {
+	unsigned long long id;
+	unsigned long long gpa, bytes;
+	unsigned long long flags; /* PHYLLO_SLOT_READONLY or 0 */
+};
+
+struct phyllo_mmu_mode {
+	char format[16];             /* "ept", "npt" */
+	unsigned char root_level;    /* levels of the tables */
+	unsigned char max_level;     /* of the largest mapping: 1 is 4K, 2 is 2M, 3 is 1G */
+	unsigned char fault_around;  /* most pages that one fault maps */
+	unsigned char dirty_default; /* what PHYLLO_DIRTY_STYLE_DEFAULT stands for */
+	unsigned int flags;          /* PHYLLO_MODE_* */
+	unsigned int dirty_styles;   /* bit n: style n can be had */
+	unsigned int physical_bits;  /* of guest-physical addresses */
+};
+
+#define PHYLLO_MODE_AD            (1u << 0) /* the processor sets Accessed and Dirty */
+#define PHYLLO_MODE_NX_HUGE_PAGES (1u << 1) /* what is executed is mapped in 4K pages */
 #endif
 
 #endif

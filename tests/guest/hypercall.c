@@ -10,15 +10,26 @@
 #include "tests/guest/lib/x86.h"
 
 #define OTHER_VM 77ul
-#define FUZZ_ROUNDS 20000
 
 void hypercall_regs(uint64_t regs[16], bool vmcall); /* trap_entry.asm */
 
 static struct region region;
+static uint32_t rounds = 20000; /* rounds=N: of random arguments */
 static uint64_t memory_end; /* behind the highest RAM */
 
-static const uint32_t range_calls[] = { PHYLLO_HC_BALLOON_OUT, PHYLLO_HC_BALLOON_IN,
-					PHYLLO_HC_UNMAP };
+/* The calls on ranges, with what they need in rdx, and whether they may block. */
+static const struct range_call {
+	uint32_t nr, rdx;
+	bool may_block;
+} range_calls[] = {
+	{ PHYLLO_HC_BALLOON_OUT, 0, true },
+	{ PHYLLO_HC_BALLOON_IN, 0, true },
+	{ PHYLLO_HC_UNMAP, 0, true },
+	{ PHYLLO_HC_MIGRATE, 0, true },
+	{ PHYLLO_HC_PROTECT, PHYLLO_PROTECT_RO, true },
+	{ PHYLLO_HC_AGE, 0, false },
+	{ PHYLLO_HC_TEST_AGE, 0, false },
+};
 
 /* What a refused call must leave as it was. */
 struct snapshot {
@@ -63,7 +74,8 @@ static void test_both_instructions(void)
 static void test_unknown_numbers(void)
 {
 	static const uint64_t numbers[] = {
-		0, 1, 5, 11, ~0ul, PHYLLO_HC_BASE - 1, PHYLLO_HC_BASE + 0xffff, 1ul << 31,
+		0, 1, 5, 11, ~0ul, PHYLLO_HC_BASE - 1, PHYLLO_HC_BASE + PHYLLO_HC_COUNT,
+		PHYLLO_HC_BASE + 0xffff, 1ul << 31,
 		1ul << 32 | PHYLLO_HC_VERSION, 1ul << 63 | PHYLLO_HC_VERSION,
 	};
 
@@ -98,13 +110,9 @@ static void test_registers_survive(void)
 	if (!ktap_need_phyllo())
 		return;
 	for (unsigned i = 0; i < 2; i++) {
-		check_registers(PHYLLO_HC_VERSION, i);
-		check_registers(PHYLLO_HC_FEATURES, i);
-		check_registers(PHYLLO_HC_CONSOLE_WRITE, i);
-		check_registers(PHYLLO_HC_BALLOON_OUT, i);
-		check_registers(PHYLLO_HC_UNMAP, i);
-		check_registers(PHYLLO_HC_STATS_READ, i);
-		check_registers(PHYLLO_HC_AUDIT, i);
+		for (unsigned nr = PHYLLO_HC_VERSION; nr < PHYLLO_HC_BASE + PHYLLO_HC_COUNT; nr++)
+			if (nr != PHYLLO_HC_EXIT)
+				check_registers(nr, i);
 		check_registers(12345, i);
 	}
 }
@@ -120,6 +128,18 @@ static void report_call(uint64_t nr, const struct bad_range *b, long ret)
 		  nr, b->gpa, b->size, b->flags, b->vm, ret, b->want);
 }
 
+static void check_range(const struct range_call *c, const struct bad_range *b)
+{
+	struct bad_range want = *b;
+	long ret = hypercall(c->nr, b->gpa, b->size, b->flags | c->rdx, b->vm);
+
+	/* A flag that the call does not know comes before what is wrong with the range. */
+	if (!c->may_block && b->flags && want.want == PHYLLO_ENOENT)
+		want.want = PHYLLO_EINVAL;
+	if (ret != want.want)
+		report_call(c->nr, &want, ret);
+}
+
 static void check_ranges(const struct bad_range *list, unsigned count)
 {
 	struct snapshot before = snapshot_take();
@@ -127,12 +147,8 @@ static void check_ranges(const struct bad_range *list, unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		const struct bad_range *b = &list[i];
 
-		for (unsigned c = 0; c < ARRAY_SIZE(range_calls); c++) {
-			long ret = hypercall(range_calls[c], b->gpa, b->size, b->flags, b->vm);
-
-			if (ret != b->want)
-				report_call(range_calls[c], b, ret);
-		}
+		for (unsigned c = 0; c < ARRAY_SIZE(range_calls); c++)
+			check_range(&range_calls[c], b);
 	}
 	snapshot_check(&before);
 }
@@ -262,7 +278,7 @@ static void test_from_ring_3(void)
 	if (!ktap_need_phyllo())
 		return;
 	before = snapshot_take();
-	for (unsigned i = 0; i < 2 * 9; i++) {
+	for (unsigned i = 0; i < 2 * PHYLLO_HC_COUNT; i++) {
 		user_job.nr = PHYLLO_HC_BASE + i / 2;
 		user_job.vmcall = i & 1;
 		user_job.result = 1;
@@ -308,19 +324,159 @@ static void test_random_arguments(void)
 	if (!ktap_need_phyllo())
 		return;
 	before = snapshot_take();
-	for (unsigned i = 0; i < FUZZ_ROUNDS; i++) {
-		uint64_t nr = range_calls[random32() % ARRAY_SIZE(range_calls)];
+	for (unsigned i = 0; i < rounds; i++) {
+		const struct range_call *c = &range_calls[random32() % ARRAY_SIZE(range_calls)];
 		uint64_t gpa = pick(), size = pick(), flags = random32() & 3 ? i & 1 : pick();
 		uint64_t vm = random32() & 3 ? 0 : pick();
 		long ret;
 
 		if (legal(gpa, size, flags, vm))
 			continue;
-		ret = hypercall(nr, gpa, size, flags, vm);
+		ret = hypercall(c->nr, gpa, size, flags | c->rdx, vm);
 		if (ret != PHYLLO_EINVAL && ret != PHYLLO_ENOENT && ret != PHYLLO_EPERM)
-			report_call(nr, &(struct bad_range){ gpa, size, flags, vm, PHYLLO_EINVAL },
+			report_call(c->nr, &(struct bad_range){ gpa, size, flags, vm, PHYLLO_EINVAL },
 				    ret);
 	}
+	snapshot_check(&before);
+}
+
+/* ---- calls that take a structure ---------------------------------------------------- */
+
+static uint64_t scratch[4096] __attribute__((aligned(4096))); /* for any bitmap of our memory */
+
+static const struct {
+	uint32_t nr, size;
+} struct_calls[] = {
+	{ PHYLLO_HC_AGE_BITMAP, sizeof(struct phyllo_age_bitmap) },
+	{ PHYLLO_HC_DIRTY_GET, sizeof(struct phyllo_dirty) },
+	{ PHYLLO_HC_DIRTY_CLEAR, sizeof(struct phyllo_dirty) },
+	{ PHYLLO_HC_SLOT_CREATE, sizeof(struct phyllo_slot) },
+	{ PHYLLO_HC_SLOT_INFO, sizeof(struct phyllo_slot) },
+};
+
+static void test_structures(void)
+{
+	struct snapshot before;
+
+	if (!ktap_need_phyllo())
+		return;
+	memset(scratch, 0xff, sizeof(scratch));
+	before = snapshot_take();
+	for (unsigned i = 0; i < ARRAY_SIZE(struct_calls); i++) {
+		uint64_t nr = struct_calls[i].nr, size = struct_calls[i].size;
+		uint64_t gpa = (uintptr_t)scratch;
+
+		CHECK_EQ(hypercall(nr, gpa, size - 1, 0, 0), PHYLLO_EINVAL);
+		CHECK_EQ(hypercall(nr, gpa, size + 8, 0, 0), PHYLLO_EINVAL);
+		CHECK_EQ(hypercall(nr, gpa, 0, 0, 0), PHYLLO_EINVAL);
+		CHECK_EQ(hypercall(nr, gpa, 1ul << 32 | size, 0, 0), PHYLLO_EINVAL);
+		CHECK_EQ(hypercall(nr, gpa, size, 1, 0), PHYLLO_EINVAL);
+		CHECK_EQ(hypercall(nr, gpa, size, 0, OTHER_VM), PHYLLO_EPERM);
+		CHECK_EQ(hypercall(nr, memory_end, size, 0, 0), PHYLLO_EFAULT);
+		CHECK_EQ(hypercall(nr, memory_end - 8, size, 0, 0), PHYLLO_EFAULT);
+		CHECK_EQ(hypercall(nr, -8ul, size, 0, 0), PHYLLO_EFAULT);
+		CHECK_EQ(hypercall(nr, 1ul << 60, size, 0, 0), PHYLLO_EFAULT);
+		/* All ones in every member; at an odd address. */
+		CHECK(hypercall(nr, gpa + 13, size, 0, 0) < 0);
+	}
+	CHECK_EQ(scratch[0], ~0ull);
+	snapshot_check(&before);
+}
+
+/* A place for a bitmap that harms nobody. */
+static uint64_t pick_bitmap(void)
+{
+	uint64_t places[] = { (uintptr_t)scratch, (uintptr_t)scratch + 4, memory_end,
+			      memory_end - 8, 1ul << 52, -8ul, -64ul };
+
+	return places[random32() % ARRAY_SIZE(places)];
+}
+
+static void random_structure(void)
+{
+	static union {
+		struct phyllo_age_bitmap age;
+		struct phyllo_dirty dirty;
+		struct phyllo_slot slot;
+	} u;
+	unsigned i = random32() % ARRAY_SIZE(struct_calls);
+	uint64_t nr = struct_calls[i].nr;
+	long ret;
+
+	if (nr == PHYLLO_HC_AGE_BITMAP)
+		u.age = (struct phyllo_age_bitmap){ pick(), pick(), pick_bitmap(), random32() & 3 };
+	else if (nr == PHYLLO_HC_SLOT_CREATE || nr == PHYLLO_HC_SLOT_INFO)
+		u.slot = (struct phyllo_slot){ pick(), pick(), pick(), random32() % 3 };
+	else
+		u.dirty = (struct phyllo_dirty){ pick(), pick(), pick(), pick_bitmap(),
+						 random32() % 3 };
+	ret = hypercall(nr, (uintptr_t)&u, struct_calls[i].size, 0, 0);
+	if (nr == PHYLLO_HC_SLOT_CREATE && !ret)
+		CHECK_EQ(hypercall(PHYLLO_HC_SLOT_DELETE, u.slot.id, 0, 0, 0), 0);
+	if (ret < PHYLLO_EINVAL)
+		ktap_fail(__FILE__, __LINE__, "call 0x%lx gave %ld", nr, ret);
+}
+
+/* Slots that are not there; the one that is there is left alone. */
+static void random_slot_call(void)
+{
+	static const uint32_t calls[] = { PHYLLO_HC_SLOT_DELETE, PHYLLO_HC_SLOT_MOVE,
+					  PHYLLO_HC_SLOT_FLAGS, PHYLLO_HC_DIRTY_START,
+					  PHYLLO_HC_DIRTY_STOP };
+	uint64_t nr = calls[random32() % ARRAY_SIZE(calls)], id = pick() | 1;
+
+	CHECK(hypercall(nr, id, pick(), pick(), 0) < 0);
+}
+
+static void test_random_structures(void)
+{
+	struct snapshot before;
+
+	if (!ktap_need_phyllo())
+		return;
+	memset(scratch, 0, sizeof(scratch));
+	before = snapshot_take();
+	for (unsigned logged = 0; logged < 2; logged++) {
+		if (logged)
+			CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, 0, 0, 0, 0), 0);
+		for (unsigned i = 0; i < rounds / 4; i++) {
+			random_structure();
+			random_slot_call();
+		}
+	}
+	CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_STOP, 0, 0, 0, 0), 0);
+	snapshot_check(&before);
+}
+
+static void test_other_arguments(void)
+{
+	uint64_t page = PAGE_SIZE, mode_size = sizeof(struct phyllo_mmu_mode);
+	struct snapshot before;
+
+	if (!ktap_need_phyllo())
+		return;
+	before = snapshot_take();
+	/* No protection, an unknown one, one with a bit too many. */
+	CHECK_EQ(hypercall(PHYLLO_HC_PROTECT, region.base, page, 0, 0), PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_PROTECT, region.base, page, 1, 0), PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_PROTECT, region.base, page, 0x400, 0), PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_PROTECT, region.base, page, 1ul << 32 | PHYLLO_PROTECT_RO, 0),
+		 PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, 0, 4, 0, 0), PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, 0, 1ul << 40, 0, 0), PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, 0, 0, 4, 0), PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, 0, 0, 1ul << 33, 0), PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, 1, 0, 0, 0), PHYLLO_ENOENT);
+	CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, 1ul << 32, 0, 0, 0), PHYLLO_ENOENT);
+	CHECK_EQ(hypercall(PHYLLO_HC_MMU_MODE, (uintptr_t)scratch, mode_size + 1, 0, 0),
+		 PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_MMU_MODE, (uintptr_t)scratch, mode_size, 1, 0), PHYLLO_EINVAL);
+	CHECK_EQ(hypercall(PHYLLO_HC_MMU_MODE, memory_end - 8, mode_size, 0, 0), PHYLLO_EFAULT);
+	CHECK_EQ(hypercall(PHYLLO_HC_VE_SETUP, memory_end, 0, 0, 0), PHYLLO_EFAULT);
+	CHECK_EQ(hypercall(PHYLLO_HC_VE_SETUP, region.base + 1, 0, 0, 0), PHYLLO_EINVAL);
+	for (unsigned nr = PHYLLO_HC_PROTECT; nr < PHYLLO_HC_BASE + PHYLLO_HC_COUNT; nr++)
+		if (nr != PHYLLO_HC_VE_SETUP)
+			CHECK_EQ(hypercall(nr, region.base, page, 0, OTHER_VM), PHYLLO_EPERM);
 	snapshot_check(&before);
 }
 
@@ -348,6 +504,9 @@ static const struct ktap_test tests[] = {
 	KTAP(test_stats_arguments),
 	KTAP(test_from_ring_3),
 	KTAP(test_random_arguments),
+	KTAP(test_structures),
+	KTAP(test_random_structures),
+	KTAP(test_other_arguments),
 	KTAP(test_everything_still_works),
 };
 
@@ -356,6 +515,7 @@ int guest_main(void)
 	for (unsigned i = 0; i < info.ram_count; i++)
 		if (info.ram[i].base + info.ram[i].size > memory_end)
 			memory_end = info.ram[i].base + info.ram[i].size;
+	info_number("rounds", &rounds);
 	region_take(&region, SIZE_2M);
 	return KTAP_MAIN(tests);
 }

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Real mode: down from long mode, a 16-bit program, and up again. */
+/*
+ * Real mode: down from long mode, a 16-bit program, and up again.
+ *
+ * how=protected: no test but a guest that must be stopped: #VE cannot be had in real mode.
+ */
 #include "tests/guest/lib/guest.h"
 
+#include "tests/guest/lib/mmu.h"
 #include "tests/guest/lib/x86.h"
 #include "tests/guest/realmode.h"
 
@@ -12,6 +17,7 @@ extern const uint8_t real_blob[], real_blob_end[];
 extern char image_start[];
 
 static uint32_t marker = 0xfee1600d;
+static uint32_t *big_word = &marker; /* what the 16-bit program reads above 1 MiB */
 
 /* Page 0 is the vector table: through volatile, for C takes address 0 as a mistake. */
 static void copy_low(uint8_t *dst, const volatile uint8_t *src, unsigned n)
@@ -28,7 +34,7 @@ static void run(void)
 	__asm__("" : "+r"(low));
 	copy_low(ivt, low, IVT_SIZE);
 	memcpy((void *)(uintptr_t)REAL_BASE, real_blob, real_blob_end - real_blob);
-	real_job = (struct real_job){ .phyllo = phyllo_present(), .big_addr = (uintptr_t)&marker };
+	real_job = (struct real_job){ .phyllo = phyllo_present(), .big_addr = (uintptr_t)big_word };
 	real_run();
 	for (unsigned i = 0; i < IVT_SIZE; i++)
 		low[i] = ivt[i];
@@ -98,7 +104,22 @@ static const struct ktap_test tests[] = {
 	KTAP(test_many_times),
 };
 
+static void be_stopped(void)
+{
+	static uint32_t page[PAGE_SIZE / 4] __attribute__((aligned(4096)));
+
+	printf("KTAP version 1\n1..1\n# to be stopped: a protected page in real mode\n");
+	ve_start();
+	protect((uintptr_t)page, PAGE_SIZE, PHYLLO_PROTECT_NONE);
+	big_word = page;
+	run();
+	printf("not ok 1 the guest outlived it\n");
+	guest_exit(1);
+}
+
 int guest_main(void)
 {
+	if (info_option_is("how", "protected"))
+		be_stopped();
 	return KTAP_MAIN(tests);
 }

@@ -18,6 +18,7 @@
 #define NPT_PRESENT  (1ul << 0)
 #define NPT_WRITE    (1ul << 1)
 #define NPT_USER     (1ul << 2)
+#define NPT_TYPE     (3ul << 3) /* PWT, PCD: PAT entry 3 is uncached */
 #define NPT_ACCESSED (1ul << 5)
 #define NPT_DIRTY    (1ul << 6)
 #define NPT_NX       (1ul << 63)
@@ -55,18 +56,28 @@ void fake_cpu_destroy(struct fake_cpu *cpu)
 
 bool fake_cpu_enter(struct fake_cpu *cpu)
 {
-	if (cpu->mmu.root == HPA_INVALID && mmu_vcpu_load_root(&cpu->mmu) == HPA_INVALID)
-		return false;
+	enum mmu_enter enter = MMU_ENTER_RELOAD;
+
 	/* A kick that comes after the entry must stay. */
 	atomic_store_explicit(&cpu->kicked, false, memory_order_relaxed);
-	if (mmu_vcpu_enter(&cpu->mmu))
+	if (cpu->mmu.root != HPA_INVALID)
+		enter = mmu_vcpu_enter(&cpu->mmu);
+	while (enter == MMU_ENTER_RELOAD) {
+		if (mmu_vcpu_load_root(&cpu->mmu) == HPA_INVALID)
+			return false;
+		enter = mmu_vcpu_enter(&cpu->mmu);
+	}
+	if (enter == MMU_ENTER_FLUSH)
 		flush(cpu);
+	cpu->pml_on = cpu->cfg.pml && mmu_dirty_pml_wanted(cpu->mmu.vm);
 	return true;
 }
 
 void fake_cpu_exit(struct fake_cpu *cpu)
 {
 	mmu_vcpu_exit(&cpu->mmu);
+	while (cpu->pml_count)
+		mmu_dirty_logged(&cpu->mmu, cpu->pml[--cpu->pml_count]);
 }
 
 bool fake_cpu_kicked(struct fake_cpu *cpu)
@@ -77,7 +88,7 @@ bool fake_cpu_kicked(struct fake_cpu *cpu)
 /* ---- what an entry means ---------------------------------------------------- */
 
 struct decoded {
-	bool present, leaf;
+	bool present, leaf, reserved, uncached;
 	unsigned access;
 	hpa_t hpa;
 };
@@ -97,20 +108,27 @@ static void decode_ept(uint64_t e, unsigned level, struct decoded *d)
 		return;
 	/* The permission bits are in the order of ACC_R, ACC_W, ACC_X. */
 	d->access = e & EPT_PERMISSIONS;
-	require((d->access & ACC_R) || !(d->access & ACC_W), "EPT: writable, not readable");
+	d->reserved = (d->access & ACC_W) && !(d->access & ACC_R);
+	if (d->reserved)
+		return;
 	d->leaf = level == PG_LEVEL_4K || (e & ENTRY_HUGE);
+	d->uncached = type == 0;
 	if (d->leaf)
-		require(type == 6, "EPT: a leaf that is not write-back");
+		require(type == 6 || type == 0, "EPT: a leaf neither write-back nor uncached");
 	else
 		require(!(e & 0xf8), "EPT: reserved bits in a table entry");
 }
 
-static void decode_npt(uint64_t e, unsigned level, struct decoded *d)
+static void decode_npt(uint64_t e, unsigned level, unsigned maxphyaddr, struct decoded *d)
 {
 	d->present = e & NPT_PRESENT;
 	if (!d->present)
 		return;
 	d->access = ACC_R | (e & NPT_WRITE ? ACC_W : 0) | (e & NPT_NX ? 0 : ACC_X);
+	d->reserved = (d->hpa >> maxphyaddr) != 0;
+	if (d->reserved)
+		return;
+	d->uncached = (e & NPT_TYPE) == NPT_TYPE;
 	require(e & NPT_USER, "NPT: an entry that a user access may not use");
 	d->leaf = level == PG_LEVEL_4K || (e & ENTRY_HUGE);
 }
@@ -122,8 +140,8 @@ static struct decoded decode(const struct fake_cpu *cpu, uint64_t e, unsigned le
 	if (cpu->cfg.format == MMU_FORMAT_EPT)
 		decode_ept(e, level, &d);
 	else
-		decode_npt(e, level, &d);
-	if (!d.present)
+		decode_npt(e, level, cpu->cfg.maxphyaddr, &d);
+	if (!d.present || d.reserved)
 		return d;
 	require(!(d.hpa >> cpu->cfg.maxphyaddr), "an address beyond physical memory");
 	require(!d.leaf || level <= PG_LEVEL_1G, "a leaf above 1G");
@@ -135,16 +153,23 @@ static struct decoded decode(const struct fake_cpu *cpu, uint64_t e, unsigned le
 /* ---- the walk ------------------------------------------------------------------- */
 
 /* Set A and, in a leaf for a write, D; false: the entry changed meanwhile. */
-static bool mark_used(const struct fake_cpu *cpu, _Atomic uint64_t *cell, uint64_t e, bool dirty)
+static bool mark_used(struct fake_cpu *cpu, _Atomic uint64_t *cell, uint64_t e, gpa_t gpa,
+		      bool dirty)
 {
 	bool ept = cpu->cfg.format == MMU_FORMAT_EPT;
-	uint64_t bits = ept ? EPT_ACCESSED : NPT_ACCESSED;
+	uint64_t dirty_bit = ept ? EPT_DIRTY : NPT_DIRTY;
+	uint64_t bits = (ept ? EPT_ACCESSED : NPT_ACCESSED) | (dirty ? dirty_bit : 0);
+	uint64_t new = e | bits;
 
-	if (dirty)
-		bits |= ept ? EPT_DIRTY : NPT_DIRTY;
-	if (!cpu->cfg.hw_ad || (e & bits) == bits)
+	if (!cpu->cfg.hw_ad || new == e)
 		return true;
-	return atomic_compare_exchange_strong(cell, &e, e | bits);
+	if (!atomic_compare_exchange_strong(cell, &e, new))
+		return false;
+	if (cpu->pml_on && (new & ~e & dirty_bit)) {
+		require(cpu->pml_count < FAKE_PML_ENTRIES, "the log is full: leave guest mode");
+		cpu->pml[cpu->pml_count++] = gpa & PAGE_MASK;
+	}
+	return true;
 }
 
 /* The lowest level whose table is known without a walk. */
@@ -160,9 +185,10 @@ static unsigned start_level(struct fake_cpu *cpu, gfn_t gfn)
 	return top;
 }
 
-static void fill_fault(struct page_fault *pf, gpa_t gpa, unsigned access, bool present)
+static void fill_fault(struct page_fault *pf, gpa_t gpa, unsigned access, const struct decoded *d)
 {
-	*pf = (struct page_fault){ .gpa = gpa, .access = (uint8_t)access, .present = present };
+	*pf = (struct page_fault){ .gpa = gpa, .access = (uint8_t)access, .present = d->present,
+				   .reserved = d->reserved };
 }
 
 /* False: a fault. */
@@ -183,17 +209,16 @@ static bool walk(struct fake_cpu *cpu, gpa_t gpa, unsigned access, struct fake_t
 		struct decoded d = decode(cpu, e, level);
 
 		allowed &= d.access;
-		if (!d.present || (access & ~allowed)) {
-			fill_fault(pf, gpa, access, d.present);
+		if (!d.present || d.reserved || (access & ~allowed)) {
+			fill_fault(pf, gpa, access, &d);
 			return false;
 		}
-		if (!mark_used(cpu, cell, e, d.leaf && (access & ACC_W)))
+		if (!mark_used(cpu, cell, e, gpa, d.leaf && (access & ACC_W)))
 			continue;
 		if (d.leaf) {
-			*out = (struct fake_tlb_entry){
-				.valid = true, .dirty = access & ACC_W, .level = (uint8_t)level,
-				.access = allowed, .gfn = level_gfn_base(gfn, level), .hpa = d.hpa,
-			};
+			*out = (struct fake_tlb_entry){ true, access & ACC_W, (uint8_t)level, allowed,
+							level_gfn_base(gfn, level), d.hpa,
+							d.uncached };
 			return true;
 		}
 		cpu->walk_table[--level] = d.hpa;
@@ -249,7 +274,8 @@ enum mmu_pf_result fake_cpu_touch(struct fake_cpu *cpu, gpa_t gpa, unsigned acce
 			return MMU_PF_FIXED;
 		enum mmu_pf_result result = mmu_page_fault(&cpu->mmu, &pf);
 
-		if (result == MMU_PF_EMULATE || result == MMU_PF_NOMEM)
+		if (result == MMU_PF_EMULATE || result == MMU_PF_PROTECTED ||
+		    result == MMU_PF_NOMEM)
 			return result;
 	}
 }

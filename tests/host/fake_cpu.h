@@ -12,6 +12,7 @@
 #include "mm/mmu.h"
 
 #define FAKE_TLB_ENTRIES 64
+#define FAKE_PML_ENTRIES 512
 
 struct fake_tlb_entry {
 	bool valid;
@@ -20,6 +21,7 @@ struct fake_tlb_entry {
 	unsigned access;
 	gfn_t gfn;        /* first of its span */
 	hpa_t hpa;
+	bool uncached;
 };
 
 struct fake_cpu {
@@ -30,6 +32,10 @@ struct fake_cpu {
 	/* Where the table of each level lies for the gfns around walk_gfn. */
 	gfn_t walk_gfn;
 	hpa_t walk_table[PG_LEVEL_256T + 1];
+	/* The log of what became dirty (cfg.pml), handed over on the way out of guest mode. */
+	bool pml_on;
+	unsigned pml_count;
+	gpa_t pml[FAKE_PML_ENTRIES];
 	uint64_t accesses, walks, flushes, faults;
 };
 
@@ -38,7 +44,7 @@ void fake_cpu_init(struct fake_cpu *cpu, struct mmu_vm *vm, const struct mmu_con
 		   unsigned id);
 void fake_cpu_destroy(struct fake_cpu *cpu);
 
-/* Guest mode.  False: no memory for a root. */
+/* Guest mode, with another root if the last one was invalidated.  False: no memory for one. */
 bool fake_cpu_enter(struct fake_cpu *cpu);
 void fake_cpu_exit(struct fake_cpu *cpu);
 bool fake_cpu_kicked(struct fake_cpu *cpu);
@@ -52,7 +58,7 @@ bool fake_cpu_access(struct fake_cpu *cpu, gpa_t gpa, unsigned access, uint64_t 
 
 /*
  * The same from outside guest mode, with faults handled until it is done (FIXED) or
- * cannot be (EMULATE, NOMEM).
+ * cannot be (EMULATE, PROTECTED, NOMEM).
  */
 enum mmu_pf_result fake_cpu_touch(struct fake_cpu *cpu, gpa_t gpa, unsigned access,
 				  uint64_t *value);

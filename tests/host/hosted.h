@@ -15,6 +15,7 @@
 #include "mm/types.h"
 
 struct mmu_vcpu;
+struct mmu_vm;
 
 /* Fake physical addresses begin here: an address used as a pointer crashes. */
 #define HOSTED_PHYS_BASE (1ul << 32)
@@ -47,6 +48,7 @@ void hosted_deny_2m(bool deny);
 struct hosted_hooks {
 	void (*kick)(struct mmu_vcpu *vcpu); /* port_vcpu_kick() */
 	void (*resched)(void);               /* port_resched() */
+	void (*work_kick)(struct mmu_vm *vm); /* port_work_kick() */
 	void (*page_alloc)(unsigned order);  /* port_pages_alloc(), before it does anything */
 	void (*page_alloc_done)(void);       /* and just before it returns a page */
 	void (*page_free)(hpa_t hpa, unsigned order);

@@ -36,6 +36,7 @@ enum chunk_state { CHUNK_FREE, CHUNK_WHOLE, CHUNK_PAGED };
 struct chunk {
 	enum chunk_state state;
 	unsigned used;          /* pages handed out, when paged */
+	bool touched;           /* was handed out before: no longer zero by itself */
 	bool taken[CHUNK_PAGES];
 };
 
@@ -204,6 +205,27 @@ static hpa_t take_chunk(void)
 	return chunk_hpa(c);
 }
 
+/* 1G: so many chunks in a row, at a multiple of it, none of which was ever handed out. */
+#define GIG_CHUNKS 512ul
+
+static hpa_t take_gig(void)
+{
+	for (uint64_t first = 0; first + GIG_CHUNKS <= chunk_count; first += GIG_CHUNKS) {
+		uint64_t n = 0;
+
+		while (n < GIG_CHUNKS && chunks[first + n].state == CHUNK_FREE &&
+		       !chunks[first + n].touched)
+			n++;
+		if (n < GIG_CHUNKS)
+			continue;
+		for (n = 0; n < GIG_CHUNKS; n++)
+			chunks[first + n].state = CHUNK_WHOLE;
+		pages_used += GIG_CHUNKS * CHUNK_PAGES;
+		return chunk_hpa(&chunks[first]);
+	}
+	return HPA_INVALID;
+}
+
 static hpa_t take_page(void)
 {
 	struct chunk *c = find_chunk(CHUNK_PAGED, CHUNK_PAGES - 1);
@@ -239,13 +261,17 @@ hpa_t port_pages_alloc(unsigned order, unsigned flags)
 		hosted_hooks.page_alloc(order);
 	pthread_mutex_lock(&mutex);
 	if (!injected_failure())
-		hpa = order == 0 ? take_page() : order == 9 ? take_chunk() : HPA_INVALID;
+		hpa = order == 0 ? take_page() : order == 9 ? take_chunk() :
+		      order == 18 ? take_gig() : HPA_INVALID;
 	pthread_mutex_unlock(&mutex);
 	if (hpa == HPA_INVALID)
 		return hpa;
 	void *va = port_hpa_to_va(hpa);
 
 	UNPOISON(va, bytes);
+	/* Fresh from the system, so zero; looking through it would take a second. */
+	if (order == 18)
+		return hpa;
 	check_poison(va, bytes);
 	if (flags & PORT_ZERO)
 		memset(va, 0, bytes);
@@ -261,6 +287,7 @@ static void release_chunk(struct chunk *c, hpa_t hpa)
 	if (c->state != CHUNK_WHOLE || page_in_chunk(hpa))
 		port_bug(__FILE__, __LINE__, "freed 2M that were not allocated so");
 	c->state = CHUNK_FREE;
+	c->touched = true;
 	pages_used -= CHUNK_PAGES;
 }
 
@@ -270,6 +297,7 @@ static void release_page(struct chunk *c, hpa_t hpa)
 		port_bug(__FILE__, __LINE__, "freed a page that was not allocated so");
 	c->taken[page_in_chunk(hpa)] = false;
 	pages_used--;
+	c->touched = true;
 	if (!--c->used)
 		c->state = CHUNK_FREE;
 }
@@ -282,10 +310,16 @@ void port_pages_free(hpa_t hpa, unsigned order)
 		hosted_hooks.page_free(hpa, order);
 	if (hosted_page_is_free(hpa))
 		port_bug(__FILE__, __LINE__, "freed twice");
-	fill_poison(va, PAGE_SIZE << order);
+	if (order == 18)
+		madvise(va, PAGE_SIZE << order, MADV_DONTNEED);
+	else
+		fill_poison(va, PAGE_SIZE << order);
 	POISON(va, PAGE_SIZE << order);
 	pthread_mutex_lock(&mutex);
-	if (order == 9)
+	if (order == 18)
+		for (unsigned i = 0; i < GIG_CHUNKS; i++)
+			release_chunk(chunk_of(hpa) + i, hpa);
+	else if (order == 9)
 		release_chunk(chunk_of(hpa), hpa);
 	else
 		release_page(chunk_of(hpa), hpa);
@@ -297,11 +331,13 @@ void port_pages_split(hpa_t hpa, unsigned order)
 	pthread_mutex_lock(&mutex);
 	struct chunk *c = chunk_of(hpa);
 
-	if (order != 9 || c->state != CHUNK_WHOLE)
-		port_bug(__FILE__, __LINE__, "split something that was not allocated whole");
-	c->state = CHUNK_PAGED;
-	c->used = CHUNK_PAGES;
-	memset(c->taken, true, sizeof(c->taken));
+	for (unsigned n = 1u << (order - 9); n; n--, c++) {
+		if (c->state != CHUNK_WHOLE)
+			port_bug(__FILE__, __LINE__, "split something not allocated whole");
+		c->state = CHUNK_PAGED;
+		c->used = CHUNK_PAGES;
+		memset(c->taken, true, sizeof(c->taken));
+	}
 	pthread_mutex_unlock(&mutex);
 }
 
@@ -379,6 +415,12 @@ void port_vcpu_kick(struct mmu_vcpu *vcpu)
 {
 	if (hosted_hooks.kick)
 		hosted_hooks.kick(vcpu);
+}
+
+void port_work_kick(struct mmu_vm *vm)
+{
+	if (hosted_hooks.work_kick)
+		hosted_hooks.work_kick(vm);
 }
 
 /* ---- diagnostics ------------------------------------------------------------------ */

@@ -2,6 +2,7 @@
 /* What the operations of mm/mmu.h do, one thread, in every format and page size. */
 #include "ktap.h"
 #include "mm/backing.h"
+#include "mm/memslot.h"
 #include "mm/tdp.h"
 #include "world.h"
 
@@ -14,9 +15,11 @@ static bool has_2m(const struct world_variant *v)
 
 /* ---- slots ------------------------------------------------------------------- */
 
+/* Ids are the caller's: a new one each time. */
 static int add_slot(struct world *w, gfn_t base, uint64_t npages, uint32_t flags)
 {
-	struct mmu_slot_desc slot = { base, npages, flags };
+	static unsigned id;
+	struct mmu_slot_desc slot = { id++ % MMU_SLOTS_MAX, base, npages, flags, 0 };
 
 	return mmu_slot_create(w->vm, &slot);
 }
@@ -158,7 +161,8 @@ static enum mmu_pf_result map_at(struct world *w, gfn_t gfn, unsigned level)
 	page.pfn.n += level_gfn_base(gfn, level) - page.gfn;
 	page.gfn = level_gfn_base(gfn, level);
 	page.level = (uint8_t)level;
-	enum mmu_pf_result r = tdp_map(&w->cpu[0].mmu, &pf, &page, ACC_RWX);
+	enum mmu_pf_result r = tdp_map(&w->cpu[0].mmu, &pf, memslot_find(w->vm, gfn), &page,
+				       ACC_RWX);
 
 	read_unlock(&w->vm->mmu_lock);
 	CHECK(r != MMU_PF_FIXED || pf.goal_level <= level);

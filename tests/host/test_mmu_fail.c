@@ -51,7 +51,8 @@ static void out_and_in(struct mmu_vm *vm, gfn_t gfn, uint64_t npages)
 
 static void script_in_vm(struct mmu_vm *vm)
 {
-	struct mmu_slot_desc low = { .npages = 2 * CHUNK }, high = { 1ul << 24, 3 * CHUNK, 0 };
+	struct mmu_slot_desc low = { .npages = 2 * CHUNK };
+	struct mmu_slot_desc high = { 1, 1ul << 24, 3 * CHUNK, 0, 0 };
 	struct mmu_audit_report report;
 	uint64_t value = 42;
 	int err = mmu_slot_create(vm, &low);
@@ -159,8 +160,8 @@ static void damage(spte_cell_t *cell, uint64_t raw, const char *expected)
 
 static void audit_entries(const struct world_variant *v)
 {
-	struct mmu_slot_desc ram = { 0, 4 * CHUNK, 0 };
-	struct mmu_slot_desc rom = { 8 * CHUNK, CHUNK, MMU_SLOT_READONLY };
+	struct mmu_slot_desc ram = { 0, 0, 4 * CHUNK, 0, 0 };
+	struct mmu_slot_desc rom = { 1, 8 * CHUNK, CHUNK, MMU_SLOT_READONLY, 0 };
 	uint64_t changed;
 
 	world_open_empty(&w, v, 0);
@@ -180,9 +181,11 @@ static void audit_entries(const struct world_variant *v)
 	damage(cell_of(5, 1), leaf + PAGE_SIZE, "gfn 0x5 does not map the page it has");
 	damage(cell_of(7, 1), leaf, "gfn 0x7 is ballooned but maps pfn");
 	damage(cell_of(8, 1), leaf, "gfn 0x8 has no page but maps pfn");
-	damage(cell_of(8 * CHUNK, 1), rom_leaf | w.vm->fmt->allow_w, "permits more than its slot");
+	damage(cell_of(8 * CHUNK, 1),
+	       rom_leaf | w.vm->fmt->allow_w | SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE,
+	       "permits more than its slot");
 	damage(cell_of(5, 1), leaf & ~SPTE_HOST_WRITABLE, "contradicts its writable bits");
-	damage(cell_of(5, 1), leaf & ~w.vm->fmt->leaf, "lacks bits of its format");
+	damage(cell_of(5, 1), leaf ^ w.vm->fmt->type, "lacks bits of its format");
 	damage(cell_of(8, 1), 1ul << 30, "maps nothing but is not empty");
 	damage(cell_of(CHUNK, 2), table, "is linked twice");
 	damage(cell_of(CHUNK, 2), table | 1ul << 60, "has bits it should not");

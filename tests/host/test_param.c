@@ -71,7 +71,8 @@ static void test_unknown(void)
 {
 	CHECK_EQ(parse("vendr=svm smp=3 bogus=1 x"), 3);
 	CHECK(strstr(said, "unknown option 'vendr', did you mean 'vendor'?\n") == said);
-	CHECK(strstr(said, "\nunknown option 'bogus'; there are crash, end, "));
+	CHECK(strstr(said, "\nunknown option 'bogus'; there are "));
+	CHECK(strstr(said, ", crash, "));
 	CHECK(strstr(said, ", vendor ('help' explains them)\n"));
 	CHECK(strstr(said, "\nunknown option 'x'; there are "));
 	CHECK_EQ(p.smp, 3);

@@ -100,6 +100,9 @@ static void test_controls_able(void)
 	CHECK_EQ(caps.root_level, 4);
 	CHECK_EQ(caps.asids, 0xffff);
 	CHECK(caps.hw_ad);
+	CHECK(ctl.pml && caps.pml);
+	/* It is switched on when a dirty log wants it. */
+	CHECK(!(ctl.proc2 & PROC2_PML));
 }
 
 static void test_controls_optional(void)
@@ -117,6 +120,12 @@ static void test_controls_optional(void)
 	CHECK_EQ(caps.max_leaf_level, PG_LEVEL_2M);
 	CHECK_EQ(caps.asids, 0);
 	CHECK(!caps.hw_ad);
+	/* The log goes with the Dirty bits. */
+	CHECK(!ctl.pml && !caps.pml);
+	cap = able();
+	cap.proc2 &= ~((uint64_t)PROC2_PML << 32);
+	CHECK_EQ(choose(&cap), 0);
+	CHECK(!ctl.pml && ctl.eptp_bits & EPTP_AD);
 }
 
 static void test_controls_refuse(void)
@@ -173,6 +182,7 @@ static void test_exit_reasons(void)
 		{ 31, EXIT_RDMSR }, { 32, EXIT_WRMSR }, { 33, EXIT_ENTRY_FAILED },
 		{ 36, EXIT_VIRT_INSN }, { 39, EXIT_VIRT_INSN }, { 50, EXIT_VIRT_INSN },
 		{ 52, EXIT_TIMER }, { 53, EXIT_VIRT_INSN }, { 54, EXIT_INVD }, { 55, EXIT_XSETBV },
+		{ 62, EXIT_LOG_FULL },
 		{ 63, EXIT_UNKNOWN }, { 64, EXIT_UNKNOWN }, { 0xfffe, EXIT_UNKNOWN },
 	};
 
@@ -184,7 +194,8 @@ static void test_exit_reasons(void)
 		CHECK_EQ(exit.insn_len, 3);
 	}
 	CHECK(vmx_exit_needs(10) & EXIT_NEEDS_INSN_LEN);
-	CHECK_EQ(vmx_exit_needs(48), EXIT_NEEDS_QUALIFICATION | EXIT_NEEDS_GPA);
+	CHECK_EQ(vmx_exit_needs(48),
+		 EXIT_NEEDS_QUALIFICATION | EXIT_NEEDS_GPA | EXIT_NEEDS_GVA);
 	CHECK_EQ(vmx_exit_needs(1), 0);
 	CHECK_EQ(vmx_exit_needs(0xfffe), EXIT_NEEDS_QUALIFICATION);
 }
@@ -237,11 +248,28 @@ static void test_exit_ept(void)
 	CHECK(pf.gpt_walk);
 	/* PDPTEs read by MOV CR3 have no linear address. */
 	CHECK(violation(0x01).gpt_walk);
-	struct vm_exit exit = decode((struct vmx_exit_info){ .reason = 49, .gpa = 0x5000 });
+	struct vmx_exit_info info = { .reason = 48, .qualification = 0x181, .gva = 0x7654321 };
+	struct vm_exit exit = decode(info);
+
+	CHECK(exit.gva_valid);
+	CHECK_EQ(exit.gva, 0x7654321);
+	info.qualification = 1;
+	CHECK(!decode(info).gva_valid);
+	exit = decode((struct vmx_exit_info){ .reason = 49, .gpa = 0x5000 });
 
 	CHECK_EQ(exit.reason, EXIT_FAULT);
 	CHECK_EQ(exit.fault.gpa, 0x5000);
 	CHECK(exit.fault.reserved);
+}
+
+static void test_exit_log_full(void)
+{
+	struct vmx_exit_info info = { .reason = 62, .qualification = 1 << 12 };
+
+	/* An IRET that was about to end NMI blocking was cut short. */
+	CHECK(vmx_exit_nmi_unblocked(&info));
+	info.qualification = 0;
+	CHECK(!vmx_exit_nmi_unblocked(&info));
 }
 
 static void test_exit_io(void)
@@ -604,7 +632,8 @@ static void test_dump(void)
 static const struct ktap_test tests[] = {
 	KTAP(test_controls_able),    KTAP(test_controls_optional), KTAP(test_controls_refuse),
 	KTAP(test_exit_reasons),     KTAP(test_exit_entry_failed), KTAP(test_exit_exceptions),
-	KTAP(test_exit_ept),         KTAP(test_exit_io),           KTAP(test_exit_cr),
+	KTAP(test_exit_ept),         KTAP(test_exit_log_full),
+	KTAP(test_exit_io),          KTAP(test_exit_cr),
 	KTAP(test_exit_nmi_unblocked), KTAP(test_exit_between_insns), KTAP(test_segment_fix),
 	KTAP(test_state_round_trip),
 	KTAP(test_state_shadows),    KTAP(test_state_long_mode),   KTAP(test_state_pdptes),

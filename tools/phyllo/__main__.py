@@ -6,10 +6,13 @@ import sys
 from typing import Callable
 
 from .config import UserError
+from .coverage import command_coverage
 from .doctor import command_doctor
+from .mutants import command_mutants
 from .processes import Stopped, stop_all, stop_on_signals
 from .run import command_iso, command_run
-from .suite import command_check, command_fuzz, command_list, command_test
+from .seeded import command_seeded
+from .suite import command_check, command_fuzz, command_list, command_stress, command_test
 from .suite_hosted import command_selftest
 
 COMMANDS: dict[str, Callable[[], int]] = {
@@ -19,6 +22,10 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "check": command_check,
     "fuzz": command_fuzz,
     "list": command_list,
+    "stress": command_stress,
+    "mutants": command_mutants,
+    "explore-seeded": command_seeded,
+    "coverage": command_coverage,
     "doctor": command_doctor,
     "selftest": command_selftest,
 }

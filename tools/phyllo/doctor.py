@@ -27,6 +27,7 @@ PURPOSE = {
     "clang": "make CC=clang",
     "fuzz": "fuzz tests",
     "lint": "lints",
+    "mutants": "make mutants",
 }
 
 

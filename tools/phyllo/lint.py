@@ -32,6 +32,7 @@ VENDOR_ALONE = {
     "vmx_insn.h": "VMREAD, VMWRITE and their relatives; SVM's control block is memory",
     "vmx_host.c": "the host state that VM exit loads; VMRUN saves the host's by itself",
     "vmx_check.c": "which rule a refused guest state breaks; SVM has few, and no need of a search",
+    "vmx_log.c": "the processor's log of dirtied pages; AMD-V has none",
     "vmx_segment.c": "segment states that only VM entry checks",
 }
 # Files that carry no comment.
@@ -318,5 +319,15 @@ def run_clang(work: Path) -> list[Case]:
     return [Case("hypervisor and guests", "passed")]
 
 
+def run_thread_safety(work: Path) -> list[Case]:
+    """clang's -Wthread-safety over mm/: who holds which lock, as the prototypes say."""
+    try:
+        build.make_quietly("thread-safety")
+    except UserError as err:
+        return [Case("locks of mm/", "failed", str(err).splitlines())]
+    return [Case("locks of mm/", "passed")]
+
+
 def lint_tests() -> list[Test]:
-    return [Test("lint/rules", run_rules), Test("lint/clang", run_clang)]
+    clang = Test("lint/clang", run_clang)
+    return [Test("lint/rules", run_rules), clang, Test("lint/thread-safety", run_thread_safety)]

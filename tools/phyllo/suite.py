@@ -8,20 +8,25 @@ from . import build, deps
 from .config import parse_count
 from .lint import lint_tests
 from .suite_booted import booted_tests
-from .suite_hosted import fuzz_tests, hosted_tests, runner_tests
+from .suite_hosted import STRESS_SECONDS, STRESS_SECONDS_SHORT, explore_tests, fuzz_tests, hosted_tests
+from .suite_hosted import runner_tests, stress_tests
 from .suite_negative import negative_tests
 from .suite_run import run_tests
 from .testing import Test, report, run_all, select
 
 
+def host_list(stress_seconds: int) -> list[Test]:
+    return [*runner_tests(), *lint_tests(), *stress_tests(stress_seconds), *explore_tests(), *hosted_tests()]
+
+
 def check_list() -> list[Test]:
     """Needs no emulator."""
-    return [*runner_tests(), *lint_tests(), *hosted_tests()]
+    return host_list(STRESS_SECONDS_SHORT)
 
 
 def test_list() -> list[Test]:
     """Everything; the long ones first among the booted, so that the end is not one long test alone."""
-    return [*check_list(), *booted_tests(), *negative_tests(), *run_tests(), *fuzz_tests()]
+    return [*host_list(STRESS_SECONDS), *booted_tests(), *negative_tests(), *run_tests(), *fuzz_tests()]
 
 
 def command(tests: list[Test], needs: tuple[str, ...], targets: tuple[str, ...]) -> int:
@@ -33,11 +38,18 @@ def command(tests: list[Test], needs: tuple[str, ...], targets: tuple[str, ...])
 
 
 def command_test() -> int:
-    return command(test_list(), deps.ALL_NEEDS, ("all", "efi-loader", "host-tests", "fuzz-targets"))
+    targets = ("all", "efi-loader", "host-tests", "stress-program", "explorer", "fuzz-targets")
+    return command(test_list(), deps.ALL_NEEDS, targets)
 
 
 def command_check() -> int:
-    return command(check_list(), deps.CHECK_NEEDS, ("all", "host-tests"))
+    return command(check_list(), deps.CHECK_NEEDS, ("all", "host-tests", "stress-program", "explorer"))
+
+
+def command_stress() -> int:
+    """The stress alone, for longer."""
+    seconds = parse_count("SECONDS", os.environ.get("STRESS_SECONDS", ""), 1, 86400) or 600
+    return command(stress_tests(seconds), ("python", "build", "hosted"), ("stress-program",))
 
 
 def command_fuzz() -> int:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tests that boot: the test kernels on both vendors, every boot path, several CPUs."""
+"""Tests that boot: the test kernels on both vendors, every boot path, several CPUs, every way to map."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
 
@@ -21,7 +22,9 @@ PACKS = {
     "memory": ("hello", "memory", "balloon", "unmap", "hypercall"),
     "cpu": ("cpuid", "exceptions", "reinject", "singlestep", "fpu", "msr"),
     "modes": ("paging", "realmode", "boot32", "mb2", "console"),
-    "variants": ("hello-flat", "hello-com1", "hello-e9", "hello-hc", "hello-port", "hello-shutdown", "hypercall-vmcall"),
+    "variants": (
+        "hello-flat", "hello-com1", "hello-e9", "hello-hc", "hello-port", "hello-shutdown", "hypercall-vmcall",
+    ),  # fmt: skip
 }
 
 # The file of a guest, where it is not its name, and its options.
@@ -73,6 +76,75 @@ def pack_test(platform: str, pack: str, names: Sequence[str]) -> Test:
         return boot_and_judge(make_spec(platform, kernels(names)), Expect(ktap=names), work)
 
     return Test(f"{platform}/{pack}", run)
+
+
+# ---- what the MMU can do, in each way to map ---------------------------------------------
+
+MMU_KERNELS = ("mode", "protect", "age", "dirty", "slots", "zapall", "migrate", "nxhuge")
+
+# Bochs executes a tenth of what QEMU does: less memory, fewer rounds.
+MMU_SIZES = {
+    "qemu-svm": {},
+    "bochs-vmx": {
+        "protect": "mib=2",
+        "age": "mib=4",
+        "dirty": "mib=4 rounds=2",
+        "slots": "mib=6",
+        "zapall": "mib=4 rounds=12",
+        "migrate": "mib=4 rounds=12",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One way to map: options of the hypervisor, and what the kernel `mode` must then find."""
+
+    name: str
+    cmdline: str
+    mode: str
+
+
+MAPPINGS = (
+    Mapping("2m", "", "level=2 ad=on nx=off around=8"),
+    Mapping("4k-ad-off", "ad=off max_page=4k dirty=wrprot", "level=1 ad=off nx=off around=8 dirty=1"),
+    Mapping("4k-dbit", "max_page=4k fault_around=16 dirty=dbit", "level=1 ad=on nx=off around=16 dirty=2"),
+    Mapping("nx-ad-off", "nx_huge_pages=on ad=off fault_around=1", "level=2 ad=off nx=on around=1 dirty=1"),
+    Mapping("1g", "max_page=1g nx_huge_pages=on fault_around=64", "level=3 ad=on nx=on around=64"),
+)
+
+
+def mmu_kernel(platform: str, name: str, mapping: Mapping) -> Module:
+    words = [MMU_SIZES[platform].get(name, "")]
+    if name == "mode":
+        words += [mapping.mode, f"format={'ept' if platform == 'bochs-vmx' else 'npt'}"]
+    text = " ".join(word for word in words if word)
+    return build.guest_module(name, f"-- {text}" if text else "")
+
+
+def mapping_test(platform: str, mapping: Mapping) -> Test:
+    def run(work: Path) -> list[Case]:
+        modules = [mmu_kernel(platform, name, mapping) for name in MMU_KERNELS]
+        spec = make_spec(platform, modules, cmdline=mapping.cmdline)
+        return boot_and_judge(spec, Expect(ktap=MMU_KERNELS), work)
+
+    return Test(f"{platform}/mmu-{mapping.name}", run)
+
+
+def pages_1g_test() -> Test:
+    """Where there is room for it, memory is mapped by 1G pages, and everything works on those."""
+
+    def run(work: Path) -> list[Case]:
+        modules = [
+            build.guest_module("memory", "mem=2G"),
+            build.guest_module("dirty", "mem=2G -- mib=8 rounds=2"),
+            build.guest_module("zapall", "mem=2G -- rounds=50"),
+        ]
+        names = ("memory", "dirty", "zapall")
+        expect = Expect(ktap=names, says=[("maps a page of 1G", r"\bpages_1g +[1-9]")])
+        return boot_and_judge(make_spec("qemu-svm", modules, mem=4096, cmdline="max_page=1g"), expect, work)
+
+    return Test("qemu-svm/mmu-1g-whole", run)
 
 
 def smp_test(platform: str, smp: int) -> Test:
@@ -151,4 +223,6 @@ def booted_tests() -> list[Test]:
     tests += [smp_test("qemu-svm", smp) for smp in (1, 4)]
     tests += [smp_test("bochs-vmx", 2), smp_limit_test()]
     tests += [small_pages_test(vendor) for vendor in VENDORS]
+    tests += [mapping_test(vendor, mapping) for vendor in reversed(VENDORS) for mapping in MAPPINGS]
+    tests += [pages_1g_test()]
     return tests

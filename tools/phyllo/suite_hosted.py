@@ -14,12 +14,16 @@ from .testing import Test
 
 TEST_LIMIT = 300  # seconds for one hosted test program
 FUZZ_SECONDS = 20  # each, within `make test`
+STRESS_SECONDS = 30  # under ThreadSanitizer, within `make test`
+STRESS_SECONDS_SHORT = 6  # within `make check`
 FUZZ_SEED = 20200101
+EXPLORE_SECONDS = 20  # for the scenarios together, within `make check`
 
 # A leak is a bug too, and a report must end the program.
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:abort_on_error=0",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:exitcode=66",
 }
 
 
@@ -96,6 +100,47 @@ def fuzz_tests(seconds: int = FUZZ_SECONDS) -> list[Test]:
     if not sources:
         return [Test("fuzz/none", lambda work: [Case("sources", "failed", ["tests/fuzz/ holds no fuzz_*.c"])])]
     return [fuzz_test(source, seconds) for source in sources]
+
+
+# ---- the stress under ThreadSanitizer ----------------------------------------------------
+
+
+def stress_tests(seconds: int) -> list[Test]:
+    """Everything that mm/ offers, at once, on threads; `make stress` runs it for longer."""
+
+    def run_test(work: Path) -> list[Case]:
+        program = build_dir() / "tsan/test_mmu_stress"
+        if not program.is_file():
+            return [Case("build", "failed", [f"{program} was not built"])]
+        # The sanitizer slows the start and the end down as well.
+        limit = 2 * seconds + 120
+        code, lines = run_program(["env", f"HOSTED_STRESS_MS={1000 * seconds}", str(program)], work, limit)
+        cases = parse(lines)
+        return cases + ending_case(code, lines, limit, any(case.status == "failed" for case in cases))
+
+    return [Test("stress/tsan", run_test)]
+
+
+# ---- the interleaving explorer ----------------------------------------------------------
+
+
+def explore_test(seconds: int) -> Test:
+    """All scenarios and models of tests/host/explore/; each is a case, and its counts are in the log."""
+
+    def run_test(work: Path) -> list[Case]:
+        program = build_dir() / "explore/explore"
+        if not program.is_file():
+            return [Case("build", "failed", [f"{program} was not built"])]
+        limit = 10 * seconds + 120
+        code, lines = run_program([str(program), "run", "--seconds", str(seconds)], work, limit)
+        cases = parse(lines)
+        return cases + ending_case(code, lines, limit, any(case.status == "failed" for case in cases))
+
+    return Test("explore", run_test)
+
+
+def explore_tests(seconds: int = EXPLORE_SECONDS) -> list[Test]:
+    return [explore_test(seconds)]
 
 
 # ---- the runner itself -----------------------------------------------------------------

@@ -135,7 +135,32 @@ def stopped_guests(platform: str) -> list[Test]:
         writes, jumps = (variant("wild", f"wild-{how}", f"-- how={how}") for how in ("write", "exec"))
         return [build.guest_module("wild"), writes, jumps, *hello()]
 
+    # What the kernel protect (or slots) does last, and a word of the sentence that it is stopped with.
+    protections = {
+        "protect-busy": ("protect", "busy", "busy"),
+        "protect-debug": ("protect", "debug", "debug exception"),
+        "protect-nopage": ("protect", "nopage", "no #VE information page"),
+        "protect-lostpage": ("protect", "lostpage", "no memory any more"),
+        "protect-real": ("realmode", "protected", "real mode"),
+        "slots-readonly": ("slots", "readonly", "read-only"),
+        "slots-deleted": ("slots", "deleted", "no memory"),
+    }
+
+    def protected() -> list[Module]:
+        return [*(variant(file, name, f"-- how={how}") for name, (file, how, _) in protections.items()), *hello()]
+
+    reasons = [
+        (f"{name} says why", SENTENCE + rf"{name}: vcpu 0 stopped: .*{word}")
+        for name, (_, _, word) in protections.items()
+    ]
+
     return [
+        boot_test(
+            f"protected-{platform}",
+            protected,
+            failed(*reasons, *REPORT),
+            platform=platform,
+        ),
         boot_test(
             f"triple-{platform}",
             lambda: [build.guest_module("triple"), *hello()],

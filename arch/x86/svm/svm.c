@@ -9,9 +9,11 @@
 #include "host/machine.h"
 #include "host/pages.h"
 #include "lib/printf.h"
+#include "lib/util.h"
 
 #define CPUID_EXT_MAX       0x80000000u
 #define CPUID_EXT_FEATURES  0x80000001u
+#define CPUID_ADDRESS_SIZES 0x80000008u
 #define CPUID_SVM           0x8000000au
 #define EXT_FEATURE_ECX_SVM (1u << 2)
 #define EXT_FEATURE_EDX_1G  (1u << 26)
@@ -79,10 +81,12 @@ static int svm_probe(struct virt_caps *caps, char *why, size_t why_size)
 		.max_leaf_level = cpuid(CPUID_EXT_FEATURES, 0).edx & EXT_FEATURE_EDX_1G
 					  ? PG_LEVEL_1G
 					  : PG_LEVEL_2M,
+		.maxphyaddr = cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xff,
 		.hw_ad = true,
 		.nrips = svm.edx & SVM_FEATURE_NRIPS,
 		.asids = svm.ebx,
 	};
+	caps->gpa_bits = MIN(caps->maxphyaddr, 48);
 	describe(caps, svm.edx, caps->text, sizeof(caps->text));
 	return 0;
 }

@@ -155,6 +155,7 @@ void svm_exit_decode(const struct svm_vcpu *svm, struct vm_exit *exit)
 	uint64_t code = vmcb->control.exit_code;
 
 	exit->insn_len = 0;
+	exit->gva_valid = false; /* nested page faults do not tell */
 	exit->hw_reason = code;
 	exit->hw_info[0] = vmcb->control.exit_info[0];
 	exit->hw_info[1] = vmcb->control.exit_info[1];

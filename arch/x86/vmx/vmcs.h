@@ -66,6 +66,7 @@
 #define PROC2_VPID (1u << 5)
 #define PROC2_WBINVD (1u << 6)
 #define PROC2_UNRESTRICTED (1u << 7)
+#define PROC2_PML (1u << 17)
 
 #define VMEXIT_SAVE_DEBUG (1u << 2)
 #define VMEXIT_HOST_64BIT (1u << 9)
@@ -117,7 +118,7 @@
 	X(WRMSR, 32) X(INVALID_STATE, 33) X(MSR_LOADING, 34) X(MWAIT, 36)               \
 	X(MONITOR, 39) X(ENTRY_MACHINE_CHECK, 41) X(EPT_VIOLATION, 48)                  \
 	X(EPT_MISCONFIG, 49) X(INVEPT, 50) X(PREEMPT_TIMER, 52) X(INVVPID, 53)          \
-	X(WBINVD, 54) X(XSETBV, 55)
+	X(WBINVD, 54) X(XSETBV, 55) X(PML_FULL, 62)
 
 enum vmx_reason {
 #define VMX_REASON_ENUM(name, number) REASON_##name = number,
@@ -141,6 +142,7 @@ enum vmx_reason {
 
 enum vmcs_field {
 	VMCS_VPID = 0x0000,
+	VMCS_PML_INDEX = 0x0812,
 	VMCS_HOST_ES = 0x0c00,
 	VMCS_HOST_CS = 0x0c02,
 	VMCS_HOST_SS = 0x0c04,
@@ -150,6 +152,7 @@ enum vmcs_field {
 	VMCS_HOST_TR = 0x0c0c,
 
 	VMCS_MSR_BITMAP = 0x2004,
+	VMCS_PML = 0x200e,
 	VMCS_VIRTUAL_APIC = 0x2012,
 	VMCS_EPTP = 0x201a,
 	VMCS_GUEST_PHYSICAL = 0x2400,

@@ -13,6 +13,7 @@
 #include "host/pages.h"
 #include "lib/printf.h"
 #include "lib/string.h"
+#include "lib/util.h"
 #include "mm/sync.h"
 
 #define CPUID_1_ECX_VMX (1u << 5)
@@ -81,9 +82,13 @@ static int vmx_probe(struct virt_caps *caps, char *why, size_t why_size)
 		return err;
 	read_cap(&vmx_cap);
 	err = vmx_controls_choose(&vmx_cap, &vmx_controls, why, why_size);
-	if (!err)
-		vmx_controls_describe(&vmx_cap, &vmx_controls, caps);
-	return err;
+	if (err)
+		return err;
+	vmx_controls_describe(&vmx_cap, &vmx_controls, caps);
+	caps->maxphyaddr = cpuid(0x80000008, 0).eax & 0xff;
+	/* What four levels reach; a processor with fewer bits faults beyond those itself. */
+	caps->gpa_bits = MIN(caps->maxphyaddr, 48);
+	return 0;
 }
 
 /* ---- on and off ---------------------------------------------------------------------- */
@@ -187,6 +192,7 @@ const struct virt_ops vmx_ops = {
 	.vcpu_load = vmx_vcpu_load,
 	.vcpu_put = vmx_vcpu_put,
 	.vcpu_run = vmx_vcpu_run,
+	.drain_log = vmx_log_drain,
 	.get_state = vmx_get_state,
 	.set_state = vmx_set_state,
 	.get_cr = vmx_get_cr,

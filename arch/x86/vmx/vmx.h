@@ -6,6 +6,7 @@
  *   vmx_controls.c  choice of the control words (pure)
  *   vmx_vcpu.c      life of a vCPU, loading it on a CPU, entering the guest
  *   vmx_host.c      the host's state, and its events that arrived in the guest
+ *   vmx_log.c       the log of dirtied pages (PML)
  *   vmx_state.c     registers, segments and MSRs of the guest (pure, but for the last)
  *   vmx_segment.c   what VM entry demands of segments (pure)
  *   vmx_event.c     injection, reinjection, interrupt window (pure)
@@ -35,6 +36,7 @@ struct vmx_cap {
 struct vmx_controls {
 	uint32_t pin, proc, proc2, exit, entry;
 	uint64_t eptp_bits; /* of EPTP, beside the root's address */
+	bool pml;           /* PROC2_PML can be had; it is on only while wanted */
 };
 
 /* 0, or -ENODEV with the sentence in why. */
@@ -63,7 +65,8 @@ struct vmx_vcpu {
 	unsigned last_cpu;        /* where its translations may be cached */
 	bool flush_ept, flush_vpid; /* owed before the next entry */
 	uint64_t eptp;
-	uint32_t proc, entry;     /* control words that change, as they are in the VMCS */
+	uint32_t proc, proc2, entry; /* control words that change, as they are in the VMCS */
+	uint64_t log_pa;          /* 512 addresses; PAGES_NONE without PML */
 	uint64_t msr[VMX_SWITCHED_MSRS];      /* the guest's, while not loaded */
 	uint64_t host_msr[VMX_SWITCHED_MSRS]; /* the host's, while loaded */
 	uint64_t dr[4], dr6;                  /* the guest's, while not loaded */
@@ -82,6 +85,11 @@ void vmx_vcpu_put(struct vcpu *vcpu);
 void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit);
 void vmx_set_root(struct vcpu *vcpu, hpa_t root);
 void vmx_flush_tlb(struct vcpu *vcpu);
+
+/* vmx_log.c */
+/* Before each entry: the processor logs while some dirty log of the VM wants it. */
+void vmx_log_prepare(struct vcpu *vcpu);
+void vmx_log_drain(struct vcpu *vcpu);
 
 /* vmx_entry.asm */
 bool vmx_enter(struct vcpu_regs *regs, bool launched);
@@ -138,6 +146,7 @@ enum {
 	EXIT_NEEDS_GPA = 1 << 2,
 	EXIT_NEEDS_EVENT = 1 << 3,
 	EXIT_NEEDS_CR0 = 1 << 4, /* as the guest sees it */
+	EXIT_NEEDS_GVA = 1 << 5,
 };
 
 struct vmx_exit_info {
@@ -146,6 +155,7 @@ struct vmx_exit_info {
 	uint32_t event; /* exit interruption information */
 	uint64_t qualification;
 	uint64_t gpa;
+	uint64_t gva; /* meaningless unless the qualification says that there is one */
 	uint64_t cr0;
 };
 

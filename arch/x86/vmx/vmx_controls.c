@@ -125,7 +125,11 @@ int vmx_controls_choose(const struct vmx_cap *cap, struct vmx_controls *out, cha
 		if (err)
 			return err;
 	}
-	return choose_ept(cap->ept_vpid, out, why, why_size);
+	int err = choose_ept(cap->ept_vpid, out, why, why_size);
+
+	/* VM entry refuses it without Accessed and Dirty bits (SDM vol. 3C, 27.2.1.1). */
+	out->pml = cap->proc2 >> 32 & PROC2_PML && out->eptp_bits & EPTP_AD;
+	return err;
 }
 
 void vmx_controls_describe(const struct vmx_cap *cap, const struct vmx_controls *ctl,
@@ -139,6 +143,7 @@ void vmx_controls_describe(const struct vmx_cap *cap, const struct vmx_controls 
 		.root_level = 4,
 		.max_leaf_level = PG_LEVEL_4K,
 		.hw_ad = ctl->eptp_bits & EPTP_AD,
+		.pml = ctl->pml,
 		.nrips = true,
 		.asids = vpid ? 0xffff : 0,
 	};
@@ -151,7 +156,8 @@ void vmx_controls_describe(const struct vmx_cap *cap, const struct vmx_controls 
 		page = "1G";
 	}
 	lib_snprintf(caps->text, sizeof(caps->text),
-		     "EPT, 4 levels, pages to %s, %s, %s, unrestricted guest, %s", page,
-		     caps->hw_ad ? "A/D" : "no A/D", vpid ? "VPID" : "no VPID",
+		     "EPT, 4 levels, pages to %s, %s%s, %s, unrestricted guest, %s", page,
+		     caps->hw_ad ? "A/D" : "no A/D", caps->pml ? ", PML" : "",
+		     vpid ? "VPID" : "no VPID",
 		     ctl->pin & PIN_TIMER ? "timer" : "no timer");
 }

@@ -47,13 +47,14 @@ static const struct {
 	ROW(MWAIT, EXIT_VIRT_INSN, INSN),
 	ROW(MONITOR, EXIT_VIRT_INSN, INSN),
 	ROW(ENTRY_MACHINE_CHECK, EXIT_ENTRY_FAILED, 0),
-	ROW(EPT_VIOLATION, EXIT_FAULT, QUAL | EXIT_NEEDS_GPA),
+	ROW(EPT_VIOLATION, EXIT_FAULT, QUAL | EXIT_NEEDS_GPA | EXIT_NEEDS_GVA),
 	ROW(EPT_MISCONFIG, EXIT_FAULT, EXIT_NEEDS_GPA),
 	ROW(INVEPT, EXIT_VIRT_INSN, INSN),
 	ROW(PREEMPT_TIMER, EXIT_TIMER, 0),
 	ROW(INVVPID, EXIT_VIRT_INSN, INSN),
 	ROW(WBINVD, EXIT_INVD, INSN),
 	ROW(XSETBV, EXIT_XSETBV, INSN),
+	ROW(PML_FULL, EXIT_LOG_FULL, QUAL),
 };
 
 static unsigned basic_reason(uint32_t reason)
@@ -99,6 +100,8 @@ static void decode_ept_violation(const struct vmx_exit_info *info, struct vm_exi
 		/* Without a linear address it was the load of the PDPTEs by MOV CR3. */
 		.gpt_walk = (q & data) != data,
 	};
+	exit->gva_valid = q & EPT_QUAL_LINEAR;
+	exit->gva = info->gva;
 }
 
 static void decode_io(uint64_t q, struct vm_exit *exit)
@@ -182,6 +185,7 @@ bool vmx_exit_nmi_unblocked(const struct vmx_exit_info *info)
 		return info->event & EVENT_INFO_NMI_UNBLOCKED &&
 		       (info->event & EVENT_INFO_VECTOR) != VEC_DF;
 	case REASON_EPT_VIOLATION:
+	case REASON_PML_FULL:
 		return info->qualification & EPT_QUAL_NMI_UNBLOCKED;
 	}
 	return false;

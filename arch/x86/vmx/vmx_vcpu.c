@@ -16,6 +16,7 @@
 #include "host/pages.h"
 #include "lib/util.h"
 #include "mm/sync.h"
+#include "vmm/virt.h"
 
 /* The guest runs at most this long without giving the host a turn. */
 #define TIMER_US 10000
@@ -71,11 +72,9 @@ static uint32_t timer_value(void)
 
 static void write_controls(struct vmx_vcpu *v)
 {
-	uint32_t proc2 = v->vpid ? vmx_controls.proc2 : vmx_controls.proc2 & ~PROC2_VPID;
-
 	vmcs_write(VMCS_PIN, vmx_controls.pin);
 	vmcs_write(VMCS_PROC, v->proc);
-	vmcs_write(VMCS_PROC2, proc2);
+	vmcs_write(VMCS_PROC2, v->proc2);
 	vmcs_write(VMCS_EXIT, vmx_controls.exit);
 	vmcs_write(VMCS_ENTRY, v->entry);
 	/* #UD: the other vendor's hypercall.  #MC: the host's to handle. */
@@ -92,6 +91,8 @@ static void write_controls(struct vmx_vcpu *v)
 	vmcs_write(VMCS_VIRTUAL_APIC, v->virtual_apic_pa);
 	if (v->vpid)
 		vmcs_write(VMCS_VPID, v->vpid);
+	if (v->log_pa != PAGES_NONE)
+		vmcs_write(VMCS_PML, v->log_pa);
 	if (vmx_controls.pin & PIN_TIMER)
 		vmcs_write(VMCS_TIMER, timer_value());
 	vmcs_write(VMCS_HOST_RIP, (uint64_t)vmx_exit_point);
@@ -130,6 +131,7 @@ static void vmx_vcpu_free(struct vmx_vcpu *v)
 	free_page(v->vmcs_pa);
 	free_page(v->msr_bitmap_pa);
 	free_page(v->virtual_apic_pa);
+	free_page(v->log_pa);
 	object_free(v, sizeof(*v));
 }
 
@@ -142,14 +144,16 @@ int vmx_vcpu_create(struct vcpu *vcpu)
 	v->vmcs_pa = pages_alloc(0, PAGES_ZERO);
 	v->msr_bitmap_pa = pages_alloc(0, PAGES_ZERO);
 	v->virtual_apic_pa = pages_alloc(0, PAGES_ZERO);
+	v->log_pa = virt_caps.pml ? pages_alloc(0, 0) : PAGES_NONE;
 	if (v->vmcs_pa == PAGES_NONE || v->msr_bitmap_pa == PAGES_NONE ||
-	    v->virtual_apic_pa == PAGES_NONE) {
+	    v->virtual_apic_pa == PAGES_NONE || (virt_caps.pml && v->log_pa == PAGES_NONE)) {
 		vmx_vcpu_free(v);
 		return -ENOMEM;
 	}
 	v->vpid = vpid_alloc();
 	v->last_cpu = VMX_NO_CPU;
 	v->proc = vmx_controls.proc;
+	v->proc2 = v->vpid ? vmx_controls.proc2 : vmx_controls.proc2 & ~PROC2_VPID;
 	v->entry = vmx_controls.entry;
 	*(uint32_t *)machine_phys_to_virt(v->vmcs_pa) = VMX_BASIC_REVISION(vmx_cap.basic);
 	vmx_msr_bitmap_init(machine_phys_to_virt(v->msr_bitmap_pa));
@@ -226,6 +230,8 @@ void vmx_set_root(struct vcpu *vcpu, hpa_t root)
 	struct vmx_vcpu *v = vmx_of(vcpu);
 
 	v->eptp = root | vmx_controls.eptp_bits;
+	if (!virt_caps.hw_ad) /* ad=off */
+		v->eptp &= ~(uint64_t)EPTP_AD;
 	vmcs_write(VMCS_EPTP, v->eptp);
 	v->flush_ept = true;
 }
@@ -256,6 +262,8 @@ static void collect_exit(struct vmx_exit_info *info)
 		info->qualification = vmcs_read(VMCS_QUALIFICATION);
 	if (needs & EXIT_NEEDS_INSN_LEN)
 		info->insn_len = (uint32_t)vmcs_read(VMCS_EXIT_INSN_LEN);
+	if (needs & EXIT_NEEDS_GVA)
+		info->gva = vmcs_read(VMCS_GUEST_LINEAR);
 	if (needs & EXIT_NEEDS_GPA)
 		info->gpa = vmcs_read(VMCS_GUEST_PHYSICAL);
 	if (needs & EXIT_NEEDS_EVENT)
@@ -299,6 +307,8 @@ void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 	struct vmx_exit_info info = { 0 };
 
 	flush_owed(v);
+	if (virt_caps.pml)
+		vmx_log_prepare(vcpu);
 	vmx_event_inject(vcpu);
 	vmcs_write(VMCS_GUEST_RSP, regs->gpr[GPR_RSP]);
 	vmcs_write(VMCS_GUEST_RIP, regs->rip);

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Dirty logs: get and clear; see dirty.h for where the truth lies.
+ *
+ * Cleaning goes in chunks, each under mmu_lock for write and in this order, so that a bit
+ * that is returned as clean stays true:
+ *
+ *   clean the leaves (what they said goes to the bitmap) → flush → take the bits → unlock
+ *
+ * A write before the flush is in the leaf as it was found, or faults; one behind it makes the
+ * new leaf dirty.  Between two chunks faults get in.
+ */
+#include "mm/dirty_op.h"
+
+#include "mm/root.h"
+#include "mm/split.h"
+#include "mm/tdp.h"
+#include "mm/walk.h"
+
+/* Pages between two looks at the lock when nobody waits. */
+#define DIRTY_STEP 4096ul
+
+int dirty_op_look(struct dirty_op *op)
+{
+	assert_held_read(&op->vm->mmu_lock);
+	op->slot = memslot_by_id(op->vm, op->id);
+	op->log = op->slot ? dirty_log_of(op->slot) : NULL;
+	if (!op->log)
+		return -ENOENT;
+	if (!op->npages || op->first + op->npages < op->first ||
+	    op->first + op->npages > op->log->npages)
+		return -EINVAL;
+	return 0;
+}
+
+static int op_check(struct dirty_op *op) EXCLUDES(op->vm->mmu_lock)
+{
+	read_lock(&op->vm->mmu_lock);
+	int err = dirty_op_look(op);
+
+	read_unlock(&op->vm->mmu_lock);
+	return err;
+}
+
+/* 64 bits or fewer of a caller's bitmap, from bit pos on. */
+static uint64_t op_mask(const struct dirty_op *op, uint64_t pos, uint64_t n)
+{
+	uint64_t all = n < 64 ? (1ul << n) - 1 : ~0ul;
+	unsigned shift = pos % 64;
+
+	if (!op->mask)
+		return all;
+	uint64_t bits = op->mask[pos / 64] >> shift;
+
+	if (shift && shift + n > 64)
+		bits |= op->mask[pos / 64 + 1] << (64 - shift);
+	return bits & all;
+}
+
+static void op_report(struct dirty_op *op, uint64_t pos, uint64_t bits)
+{
+	unsigned shift = pos % 64;
+
+	if (!op->out)
+		return;
+	op->out[pos / 64] |= bits << shift;
+	if (shift && bits >> (64 - shift))
+		op->out[pos / 64 + 1] |= bits >> (64 - shift);
+}
+
+/* The bits of pages [from, to) of the operation. */
+static void op_take(struct dirty_op *op, uint64_t from, uint64_t to, bool clear)
+{
+	while (from < to) {
+		uint64_t n = to - from < 64 ? to - from : 64;
+
+		op_report(op, from, dirty_log_bits(op->log, op->first + from, op_mask(op, from, n),
+						   clear));
+		from += n;
+	}
+}
+
+/* ---- cleaning --------------------------------------------------------------------- */
+
+/* Is any page that the entry spans to be cleaned? */
+static bool op_wants(const struct dirty_op *op, const struct tdp_iter *it)
+{
+	gfn_t start = op->slot->base + op->first, end = start + op->npages;
+	gfn_t from = it->gfn > start ? it->gfn : start, to = it->gfn + level_pages(it->level);
+
+	for (to = to < end ? to : end; from < to; from += 64)
+		if (op_mask(op, from - start, to - from < 64 ? to - from : 64))
+			return true;
+	return false;
+}
+
+static void clean_visit(struct range_walk *walk, struct tdp_iter *it)
+{
+	const struct mmu_format *fmt = it->root->fmt;
+	struct dirty_op *op = walk->ctx;
+	spte_t clean;
+
+	assert_held_write(&walk->vm->mmu_lock);
+	do {
+		if (!format_is_leaf(fmt, it->old, it->level) || !op_wants(op, it))
+			return;
+		clean = dirty_leaf_clean(fmt, op->log, it->old, it->level);
+		if (clean.raw == it->old.raw)
+			return;
+		/* Fails when the processor has just set A or D: then with these. */
+	} while (!tdp_try_set(walk->vm, it, clean));
+	walk->flush_owed = true;
+}
+
+/* Pages from done on, as far as one step comes; returns how far, *wait when somebody waits. */
+static uint64_t clean_step(struct dirty_op *op, uint64_t done, bool *wait)
+	REQUIRES(op->vm->mmu_lock)
+{
+	uint64_t left = op->npages - done, n = left < DIRTY_STEP ? left : DIRTY_STEP;
+	gfn_t start = op->slot->base + op->first + done;
+	struct range_walk walk = {
+		.vm = op->vm, .next = start, .end = start + n, .flags = MMU_MAY_BLOCK,
+		.visit = clean_visit, .ctx = op,
+	};
+
+	assert_held_write(&walk.vm->mmu_lock);
+	*wait = walk_step(&walk);
+	n = walk.next - start;
+	op_take(op, done, done + n, true);
+	return done + n;
+}
+
+int dirty_op_clean(struct dirty_op *op)
+{
+	uint64_t done = 0;
+	bool wait;
+	int err;
+
+	assert_held_write(&op->vm->mmu_lock);
+	while (!(err = dirty_op_look(op))) {
+		done = clean_step(op, done, &wait);
+		if (done == op->npages)
+			break;
+		if (wait || walk_should_yield(op->vm))
+			walk_yield(op->vm);
+	}
+	return err;
+}
+
+int dirty_op_split(struct dirty_op *op)
+{
+	gfn_t start = 0, end = 0;
+
+	read_lock(&op->vm->mmu_lock);
+	int err = dirty_op_look(op);
+
+	if (!err && op->log->eager) {
+		start = op->slot->base + op->first;
+		end = start + op->npages;
+	}
+	read_unlock(&op->vm->mmu_lock);
+	split_range(op->vm, start, end);
+	return err;
+}
+
+static int clean(struct dirty_op *op)
+{
+	int err = dirty_op_split(op);
+
+	if (err)
+		return err;
+	write_lock(&op->vm->mmu_lock);
+	err = dirty_op_clean(op);
+	write_unlock(&op->vm->mmu_lock);
+	return err;
+}
+
+/* ---- looking --------------------------------------------------------------------------- */
+
+/* What the leaves of pages [from, to) say. */
+static void peek_leaves(struct dirty_op *op, const struct mmu_root *root, uint64_t from,
+			uint64_t to) REQUIRES_SHARED(op->vm->mmu_lock)
+{
+	gfn_t base = op->slot->base + op->first;
+	struct tdp_iter it;
+
+	for (iter_begin(&it, root, base + from, base + to, 0); it.valid; iter_next(&it)) {
+		if (!format_is_leaf(root->fmt, it.old, it.level) ||
+		    !dirty_leaf_says(root->fmt, op->log, it.old))
+			continue;
+		gfn_t end = it.gfn + level_pages(it.level);
+
+		for (gfn_t gfn = it.next; gfn < end && gfn < base + to; gfn++)
+			op_report(op, gfn - base, 1);
+	}
+}
+
+static int peek(struct dirty_op *op)
+{
+	for (uint64_t done = 0, n; done < op->npages; done += n) {
+		n = op->npages - done < DIRTY_STEP ? op->npages - done : DIRTY_STEP;
+		read_lock(&op->vm->mmu_lock);
+		int err = dirty_op_look(op);
+
+		if (!err) {
+			for_each_root(op->vm, root)
+				peek_leaves(op, root, done, done + n);
+			op_take(op, done, done + n, false);
+			hold_note_read(op->vm, n);
+		}
+		read_unlock(&op->vm->mmu_lock);
+		if (err)
+			return err;
+		port_resched();
+	}
+	return 0;
+}
+
+int mmu_dirty_get(struct mmu_vm *vm, unsigned slot, uint64_t first, uint64_t npages, bool clear,
+		  uint64_t *bitmap, uint64_t *dirty)
+{
+	struct dirty_op op = { .vm = vm, .id = slot, .first = first, .npages = npages };
+	int err = op_check(&op);
+
+	*dirty = 0;
+	if (err)
+		return err;
+	/* The range is checked: as long a bitmap is the caller's to have. */
+	op.out = bitmap;
+	for (uint64_t i = 0; i < (npages + 63) / 64; i++)
+		bitmap[i] = 0;
+	err = clear ? clean(&op) : peek(&op);
+	for (uint64_t i = 0; i < (npages + 63) / 64; i++)
+		*dirty += (uint64_t)__builtin_popcountl(bitmap[i]);
+	return err;
+}
+
+int mmu_dirty_clear(struct mmu_vm *vm, unsigned slot, uint64_t first, uint64_t npages,
+		    const uint64_t *bitmap)
+{
+	struct dirty_op op = { .vm = vm, .id = slot, .first = first, .npages = npages,
+			       .mask = bitmap };
+
+	return clean(&op);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * mmu_protect(): what the guest may do with pages, beside what their slot permits.
+ *
+ * The backing remembers it, per page; mappings follow.  Less access: a leaf inside the
+ * range loses write access where it is, or goes when no access is left.  More: the leaves
+ * stay as they are and get it with the next fault.  A huge leaf that lies in the range
+ * with a part only goes: its page gets two protections.
+ */
+#include "mm/cache.h"
+#include "mm/leaf.h"
+#include "mm/memslot.h"
+#include "mm/range.h"
+#include "mm/tdp.h"
+
+struct protect {
+	gfn_t start, end;
+	unsigned access;
+};
+
+static void protect_revoke_write(struct range_walk *walk, struct tdp_iter *it)
+	REQUIRES(walk->vm->mmu_lock)
+{
+	const struct mmu_format *fmt = it->root->fmt;
+	spte_t less;
+
+	do {
+		less = leaf_revoke_write(fmt, it->old);
+		if (less.raw == it->old.raw)
+			return;
+		/* Fails when the processor has just set A or D: then with these. */
+	} while (!tdp_try_set(walk->vm, it, less));
+	walk->flush_owed = true;
+	stat_add(walk->vm, protect_leaf, 1);
+}
+
+static void protect_visit(struct range_walk *walk, struct tdp_iter *it)
+{
+	const struct protect *p = walk->ctx;
+	gfn_t end = it->gfn + level_pages(it->level);
+
+	assert_held_write(&walk->vm->mmu_lock);
+	if (!format_is_leaf(it->root->fmt, it->old, it->level))
+		return;
+	if (!p->access || it->gfn < p->start || end > p->end) {
+		tdp_zap(walk->vm, it);
+		walk->flush_owed = true;
+		stat_add(walk->vm, protect_leaf, 1);
+	} else if (!(p->access & ACC_W)) {
+		protect_revoke_write(walk, it);
+	}
+}
+
+static int protect_locked(struct mmu_vm *vm, struct protect *p, struct mmu_cache *spare,
+			  unsigned flags) REQUIRES(vm->mmu_lock)
+{
+	struct backing_change c = {
+		.op = BACKING_PROTECT, .access = p->access, .spare = spare,
+		.next = p->start, .end = p->end,
+	};
+	struct range_walk walk = {
+		.vm = vm, .next = p->start, .end = p->end, .flags = flags,
+		.visit = protect_visit, .unlink = true, .ctx = p,
+	};
+	int err = memslot_check_ram(vm, p->start, p->end - p->start, flags);
+
+	assert_held_write(&walk.vm->mmu_lock);
+	return err ? err : range_change(&walk, &c);
+}
+
+int mmu_protect(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned access, unsigned flags)
+{
+	struct protect p = { gfn, gfn + npages, access };
+	struct mmu_cache spare = { 0 };
+
+	if (access != ACC_RWX && access != (ACC_R | ACC_X) && access)
+		return -EINVAL;
+	int err = cache_topup(&spare, 2 * BACKING_NODES(vm));
+
+	if (!err) {
+		write_lock(&vm->mmu_lock);
+		err = protect_locked(vm, &p, &spare, flags);
+		write_unlock(&vm->mmu_lock);
+	}
+	cache_drain(&spare);
+	return err;
+}
+
+int mmu_protection(struct mmu_vm *vm, gfn_t gfn)
+{
+	struct backing_page page;
+	int access = -ENOENT;
+
+	read_lock(&vm->mmu_lock);
+	const struct memslot *slot = memslot_find(vm, gfn);
+
+	if (slot) {
+		/* Whether a page is there does not matter: the word says it all the same. */
+		(void)backing_lookup_in(vm, slot, gfn, &page);
+		access = page.access;
+	}
+	read_unlock(&vm->mmu_lock);
+	return access;
+}

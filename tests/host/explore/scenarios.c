@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The list. */
+#include "scenarios.h"
+
+const struct explore_scenario *const explore_scenarios[] = {
+	&model_spinlock,
+	&model_rwlock,
+	&model_rwlock_writers,
+	&model_flush,
+	&model_flush_two,
+	&model_rcu,
+	&scenario_fault_fault,
+	&scenario_fault_fault_2m,
+	&scenario_fault_fault_mixed,
+	&scenario_fault_unmap,
+	&scenario_fault_unmap_2m,
+	&scenario_fault_balloon,
+	&scenario_fault_balloon_2m,
+	&scenario_fault_balloon_two,
+	&scenario_first_balloon,
+	&scenario_age_zap,
+	&scenario_age_fault,
+	&scenario_dirty_write,
+	&scenario_split_fault,
+	&scenario_recover_fault,
+	&scenario_zap_root,
+	&scenario_slot_fault,
+	&scenario_roots_unmap,
+	&scenario_slot_move,
+	&scenario_slot_readonly,
+	&scenario_recovery_fetch,
+	&scenario_migrate_write,
+	&scenario_protect_write,
+	NULL,
+};

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* All scenarios and models, by the file that holds them. */
+#pragma once
+
+#include "tests/host/explore/explore.h"
+
+/* tests/models/ */
+extern const struct explore_scenario model_spinlock;
+extern const struct explore_scenario model_rwlock;
+extern const struct explore_scenario model_rwlock_writers;
+extern const struct explore_scenario model_flush;
+extern const struct explore_scenario model_flush_two;
+
+extern const struct explore_scenario model_rcu;
+
+/* scenarios_fault.c */
+extern const struct explore_scenario scenario_fault_fault;
+extern const struct explore_scenario scenario_fault_fault_2m;
+extern const struct explore_scenario scenario_fault_unmap;
+extern const struct explore_scenario scenario_fault_unmap_2m;
+extern const struct explore_scenario scenario_fault_balloon;
+extern const struct explore_scenario scenario_fault_balloon_2m;
+extern const struct explore_scenario scenario_fault_balloon_two;
+extern const struct explore_scenario scenario_first_balloon;
+
+/* scenarios_age.c */
+extern const struct explore_scenario scenario_age_zap;
+extern const struct explore_scenario scenario_age_fault;
+
+/* scenarios_dirty.c */
+extern const struct explore_scenario scenario_dirty_write;
+extern const struct explore_scenario scenario_split_fault;
+extern const struct explore_scenario scenario_recover_fault;
+
+/* scenarios_root.c */
+extern const struct explore_scenario scenario_zap_root;
+extern const struct explore_scenario scenario_slot_fault;
+extern const struct explore_scenario scenario_roots_unmap;
+extern const struct explore_scenario scenario_slot_move;
+extern const struct explore_scenario scenario_slot_readonly;
+extern const struct explore_scenario scenario_migrate_write;
+extern const struct explore_scenario scenario_protect_write;
+
+/* scenarios_nx.c */
+extern const struct explore_scenario scenario_recovery_fetch;
+extern const struct explore_scenario scenario_fault_fault_mixed;

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Fault-around: what one fault maps beside its page, and where it stops. */
+#include "ktap.h"
+#include "mm/leaf.h"
+#include "world.h"
+
+#define CHUNK  512ul
+#define WINDOW 16ul
+
+static struct world w;
+
+static struct mmu_config config(const struct world_variant *v)
+{
+	struct mmu_config cfg = world_config(v);
+
+	cfg.max_leaf_level = PG_LEVEL_4K;
+	cfg.fault_around = WINDOW;
+	return cfg;
+}
+
+/* Every page is there and none is mapped. */
+static void open_backed(const struct world_variant *v, uint64_t npages)
+{
+	struct mmu_config cfg = config(v);
+
+	world_open_config(&w, &cfg, npages);
+	for (gfn_t gfn = 0; gfn < npages; gfn++)
+		world_write(&w, gfn, 0, gfn + 1);
+	CHECK_EQ(mmu_unmap(w.vm, 0, npages, 0), 0);
+}
+
+static bool is_mapped(gfn_t gfn)
+{
+	unsigned level;
+
+	return world_leaf(&w, gfn, &level).raw;
+}
+
+/* Faults of a first walk over memory that is there: one a window. */
+static void dense(const struct world_variant *v)
+{
+	open_backed(v, 4 * CHUNK);
+	struct mmu_stats before = world_stats(&w);
+
+	for (gfn_t gfn = 0; gfn < 4 * CHUNK; gfn++)
+		CHECK_EQ(world_read(&w, gfn, 0), gfn + 1);
+	struct mmu_stats after = world_stats(&w);
+
+	CHECK_EQ(after.pf_taken - before.pf_taken, 4 * CHUNK / WINDOW);
+	CHECK_EQ(after.pf_around - before.pf_around, 4 * CHUNK / WINDOW * (WINDOW - 1));
+	CHECK_EQ(after.pages_4k, 4 * CHUNK);
+	world_audit(&w);
+	/* Writes: with Dirty from the processor there is nothing to fault for. */
+	for (gfn_t gfn = 0; gfn < 4 * CHUNK; gfn++)
+		world_write(&w, gfn, 0, gfn + 2);
+	uint64_t faults = world_stats(&w).pf_taken - after.pf_taken;
+
+	CHECK_EQ(faults, v->hw_ad ? 0 : world_stats(&w).pf_fast - after.pf_fast);
+	for (gfn_t gfn = 0; gfn < 4 * CHUNK; gfn++)
+		CHECK_EQ(world_read(&w, gfn, 0), gfn + 2);
+	world_close(&w);
+}
+
+static void test_dense(void)
+{
+	world_for_each(dense);
+}
+
+/* The neighbours are clean, and old where the processor can tell. */
+static void untouched(const struct world_variant *v)
+{
+	unsigned level;
+
+	open_backed(v, CHUNK);
+	world_write(&w, 20, 0, 5);
+	for (gfn_t gfn = 16; gfn < 32; gfn++) {
+		spte_t leaf = world_leaf(&w, gfn, &level);
+
+		CHECK_EQ(level, PG_LEVEL_4K);
+		CHECK_EQ(leaf_is_dirty(w.vm->fmt, leaf), gfn == 20);
+		CHECK_EQ(leaf_is_accessed(w.vm->fmt, leaf), gfn == 20 || !v->hw_ad);
+	}
+	CHECK(!is_mapped(15) && !is_mapped(32));
+	world_close(&w);
+}
+
+static void test_untouched(void)
+{
+	world_for_each(untouched);
+}
+
+/* Nothing is brought, nothing beyond slot and protection is mapped. */
+static void borders(const struct world_variant *v)
+{
+	struct mmu_slot_desc low = { 0, 4, 16, 0, 0 }, high = { 1, 20, 16, 0, 0 };
+	struct mmu_config cfg = config(v);
+	uint64_t changed;
+
+	world_open_config(&w, &cfg, 0);
+	CHECK_EQ(mmu_slot_create(w.vm, &low), 0);
+	CHECK_EQ(mmu_slot_create(w.vm, &high), 0);
+	for (gfn_t gfn = 4; gfn < 36; gfn++)
+		if (gfn != 9)
+			world_write(&w, gfn, 0, 1);
+	CHECK_EQ(mmu_protect(w.vm, 6, 2, ACC_R | ACC_X, 0), 0);
+	CHECK_EQ(mmu_protect(w.vm, 12, 1, 0, 0), 0);
+	CHECK_EQ(mmu_balloon_out(w.vm, 10, 1, 0, &changed), 0);
+	CHECK_EQ(mmu_unmap(w.vm, 4, 32, 0), 0);
+	world_read(&w, 5, 0);
+	for (gfn_t gfn = 4; gfn < 16; gfn++)
+		CHECK_EQ(is_mapped(gfn),
+			 gfn != 6 && gfn != 7 && gfn != 9 && gfn != 10 && gfn != 12);
+	CHECK(!is_mapped(16));
+	/* 20 is another slot's, in the same window as 16. */
+	world_read(&w, 17, 0);
+	for (gfn_t gfn = 16; gfn < 32; gfn++)
+		CHECK_EQ(is_mapped(gfn), gfn < 20);
+	world_read(&w, 35, 0);
+	CHECK(is_mapped(32) && !is_mapped(31));
+	world_close(&w);
+}
+
+static void test_borders(void)
+{
+	world_for_each(borders);
+}
+
+/* What is just being invalidated is not mapped behind the walk's back. */
+static unsigned rescheds;
+
+static void on_resched(void)
+{
+	struct page_fault pf = { .gpa = 0, .access = ACC_R };
+
+	hosted_hooks.resched = NULL;
+	hosted_hooks.need_resched = false;
+	rescheds++;
+	/* Gfn 0 is done, the rest of its window is not. */
+	CHECK_EQ(mmu_page_fault(&w.cpu[1].mmu, &pf), MMU_PF_FIXED);
+	CHECK_EQ(world_stats(&w).pages_4k, 64);
+}
+
+static void invalidated(const struct world_variant *v)
+{
+	uint64_t changed;
+
+	rescheds = 0;
+	open_backed(v, 64);
+	for (gfn_t gfn = 0; gfn < 64; gfn++)
+		world_read(&w, gfn, 0);
+	CHECK(fake_cpu_enter(&w.cpu[1]));
+	fake_cpu_exit(&w.cpu[1]);
+	hosted_hooks.resched = on_resched;
+	hosted_hooks.need_resched = true;
+	CHECK_EQ(mmu_unmap(w.vm, 0, 64, MMU_MAY_BLOCK), 0);
+	CHECK_EQ(rescheds, 1);
+	CHECK_EQ(world_stats(&w).pages_4k, 1);
+	CHECK_EQ(mmu_balloon_out(w.vm, 0, 64, 0, &changed), 0);
+	world_close(&w);
+}
+
+static void test_invalidated(void)
+{
+	world_for_each(invalidated);
+}
+
+static const struct ktap_test tests[] = {
+	KTAP(test_dense), KTAP(test_untouched), KTAP(test_borders), KTAP(test_invalidated),
+};
+
+int main(int argc, char **argv)
+{
+	return KTAP_MAIN(tests, argc, argv);
+}
