@@ -96,7 +96,7 @@ guests: $(GUESTS)
 # is one program; the other files there are linked into all of them.
 
 HOSTED_SRCS := $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard mm/*.c) $(wildcard boot/parse*.c) \
-               $(wildcard vmm/load/*.c) vmm/decode.c vmm/vm_config.c vmm/guest_console.c \
+               $(wildcard vmm/load/*.c) vmm/decode.c vmm/decode_table.c $(wildcard vmm/emulate*.c) vmm/insn.c vmm/inject.c vmm/vm_config.c vmm/guest_console.c vmm/lapic.c vmm/lapic_timer.c vmm/pic.c \
                $(foreach f,controls state event exit dump,arch/x86/svm/svm_$f.c) \
                $(foreach f,controls exit segment event state check dump log,arch/x86/vmx/vmx_$f.c) host/param.c host/log.c host/acpi.c host/pages.c host/object.c \
                $(filter-out $(wildcard tests/host/test_*.c),$(wildcard tests/host/*.c))
@@ -115,7 +115,10 @@ $(B)/hosted/libphyllo.a: $(HOSTED_OBJS)
 	@rm -f $@ && ar rcs $@ $^
 
 $(B)/hosted/test_%: $(B)/hosted/tests/host/test_%.o $(B)/hosted/libphyllo.a
-	@$(HOSTED_CC) $(HOSTED_CFLAGS) -o $@ $< $(B)/hosted/libphyllo.a
+	@$(HOSTED_CC) $(HOSTED_CFLAGS) -o $@ $< $(B)/hosted/libphyllo.a $(HOSTED_LDLIBS)
+
+# An independent decoder, to be compared with ours.
+$(B)/hosted/test_decode_zydis: HOSTED_LDLIBS := -lZydis
 
 .PHONY: host-tests
 host-tests: $(HOST_TESTS)

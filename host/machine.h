@@ -35,6 +35,13 @@ int machine_run_on_others(void (*fn)(void *), void *arg);
 /* Kick: an IPI with no effect but to end guest mode or HLT there. */
 void machine_kick_cpu(unsigned cpu);
 
+/*
+ * Call fn(arg) on this CPU, in interrupt context, once its TSC has reached cycles; a new alarm
+ * takes the place of the last one.  Interrupts off.
+ */
+void machine_alarm_set(uint64_t cycles, void (*fn)(void *arg), void *arg);
+void machine_alarm_cancel(void);
+
 /* ---- stages --------------------------------------------------------------- */
 
 /* "What is being done now", one line in the log with its time; named by panics and time-outs. */

@@ -36,6 +36,7 @@ table() {
 	efi    mtools             mformat
 	hosted gcc                gcc
 	hosted libc6-dev          /usr/include/stdio.h
+	hosted libzydis-dev       /usr/include/Zydis/Zydis.h
 	clang  clang              clang
 	fuzz   clang              clang
 	fuzz   libc6-dev          /usr/include/stdio.h

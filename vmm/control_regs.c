@@ -8,6 +8,7 @@
 #include "vmm/exit.h"
 #include "vmm/inject.h"
 #include "vmm/insn.h"
+#include "vmm/intr.h"
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
@@ -137,6 +138,15 @@ bool guest_efer_write(struct vcpu *vcpu, uint64_t value)
 	return true;
 }
 
+static bool cr8_write(struct vcpu *vcpu, uint64_t value)
+{
+	if (value >> 4)
+		return false;
+	virt->set_cr8(vcpu, (unsigned)value);
+	intr_raise(vcpu, INTR_CHECK);
+	return true;
+}
+
 /* The new value and, where the processor did not say it, the length. false: stopped or #UD. */
 static bool cr_operand(struct vcpu *vcpu, uint8_t *cr, uint64_t *value)
 {
@@ -155,7 +165,9 @@ static bool cr_operand(struct vcpu *vcpu, uint8_t *cr, uint64_t *value)
 	vcpu->exit.insn_len = insn.len;
 	switch (insn.kind) {
 	case INSN_MOV_TO_CR:
-		*cr = insn.cr;
+		/* AMD's LOCK MOV CR0 is MOV CR8 for code without REX; the exit knows. */
+		if (e->cr != 8)
+			*cr = insn.cr;
 		*value = vcpu->regs.gpr[insn.gpr];
 		return true;
 	case INSN_CLTS:
@@ -184,7 +196,10 @@ void exit_cr_write(struct vcpu *vcpu)
 	/* Outside 64-bit mode the operand is 32 bits wide. */
 	if (!in_64bit_code(vcpu))
 		value = (uint32_t)value;
-	if (cr == 0 ? cr0_write(vcpu, value) : cr4_write(vcpu, value))
+	bool done = cr == 0   ? cr0_write(vcpu, value)
+		    : cr == 8 ? cr8_write(vcpu, value)
+			      : cr4_write(vcpu, value);
+	if (done)
 		insn_skip(vcpu);
 	else
 		inject_gp(vcpu);

@@ -14,7 +14,7 @@
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
-/* Leaf 1.  Not offered: what needs an APIC, MTRRs, machine checks, PCID or VMX. */
+/* Leaf 1.  Not offered: what needs an x2APIC, MTRRs, machine checks, PCID or VMX. */
 #define L1_ECX_SSE3 BIT(0)
 #define L1_ECX_XSAVE BIT(26)
 #define L1_ECX_OSXSAVE BIT(27)
@@ -30,6 +30,8 @@
 	 BIT(13) /* PGE */ | BIT(15) /* CMOV */ | BIT(16) /* PAT */ |                \
 	 BIT(19) /* CLFLUSH */ | BIT(23) /* MMX */ | BIT(24) /* FXSR */ |            \
 	 BIT(25) /* SSE */ | BIT(26) /* SSE2 */)
+
+#define L1_EDX_APIC (1u << 9)
 
 #define L7_EBX_FSGSBASE BIT(0)
 #define L7_EBX_SMEP BIT(7)
@@ -83,6 +85,12 @@ uint64_t cpuid_guest_efer_bits(void)
 	return bits;
 }
 
+/* Follows the enable bit of the APIC's base MSR (SDM vol. 3A, 11.4.3). */
+static uint32_t apic_bit(struct vcpu *vcpu)
+{
+	return lapic_is_enabled(&vcpu->lapic) ? L1_EDX_APIC : 0;
+}
+
 static void filter_leaf1(struct vcpu *vcpu, struct cpuid_regs *r)
 {
 	r->ebx = (r->ebx & 0xff00) | vcpu->id << 24 | 1 << 16;
@@ -93,6 +101,7 @@ static void filter_leaf1(struct vcpu *vcpu, struct cpuid_regs *r)
 	if (virt->get_cr(vcpu, 4) & CR4_OSXSAVE)
 		r->ecx |= L1_ECX_OSXSAVE;
 	r->edx &= L1_EDX_OFFERED;
+	r->edx |= apic_bit(vcpu);
 }
 
 static void filter_leaf7(uint32_t subleaf, struct cpuid_regs *r)
@@ -147,7 +156,7 @@ static void filter_xsave(struct vcpu *vcpu, uint32_t subleaf, struct cpuid_regs 
 		*r = (struct cpuid_regs){ 0 };
 }
 
-static void filter_extended(uint32_t leaf, struct cpuid_regs *r)
+static void filter_extended(struct vcpu *vcpu, uint32_t leaf, struct cpuid_regs *r)
 {
 	switch (leaf) {
 	case 0x80000000:
@@ -157,7 +166,9 @@ static void filter_extended(uint32_t leaf, struct cpuid_regs *r)
 		r->ebx = 0;
 		r->ecx &= E1_ECX_OFFERED;
 		/* The low bits repeat leaf 1 on AMD and are reserved on Intel. */
-		r->edx &= E1_EDX_SYSCALL | E1_EDX_NX | E1_EDX_1G | E1_EDX_LM | L1_EDX_OFFERED;
+		uint32_t mirrored = L1_EDX_OFFERED | apic_bit(vcpu);
+
+		r->edx &= E1_EDX_SYSCALL | E1_EDX_NX | E1_EDX_1G | E1_EDX_LM | mirrored;
 		break;
 	case 0x80000007:
 		*r = (struct cpuid_regs){ .edx = r->edx & BIT(8) /* invariant TSC */ };
@@ -195,7 +206,7 @@ static void guest_cpuid(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf, stru
 	if (leaf >= 0x80000000) {
 		if (leaf > 0x80000008)
 			*r = (struct cpuid_regs){ 0 };
-		filter_extended(leaf, r);
+		filter_extended(vcpu, leaf, r);
 		return;
 	}
 	switch (leaf) {

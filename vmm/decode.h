@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The instruction decoder: from bytes to what an exit handler needs to know.
- * Pure, tested hosted.  It knows the instructions whose exits do not carry
- * their length or operand (AMD-V without NRIP save and decode assists).
+ * Pure, tested hosted.  It knows two families: instructions whose exits do not carry their
+ * length or operand (AMD-V without NRIP save and decode assists), and integer
+ * instructions with an operand in memory, for devices behind guest-physical addresses.
  */
 #pragma once
 
@@ -27,16 +28,55 @@ enum insn_kind {
 	INSN_OUT,
 	INSN_INS,          /* string: rep, address_size, */
 	INSN_OUTS,         /*   and for OUTS segment */
+
+	/* One operand is in memory, always: the register forms are INSN_UNKNOWN. */
+	INSN_MOV,          /* MOVNTI too */
+	INSN_MOVZX,
+	INSN_MOVSX,        /* MOVSXD too */
+	INSN_ADD, INSN_OR, INSN_ADC, INSN_SBB, INSN_AND, INSN_SUB, INSN_XOR, INSN_CMP,
+	INSN_TEST,
+	INSN_INC, INSN_DEC, INSN_NOT, INSN_NEG,
+	INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC, /* with an immediate only */
+	INSN_XCHG, INSN_XADD, INSN_CMPXCHG,
+	INSN_STOS, INSN_LODS, INSN_MOVS,       /* string: operand_size as well */
+};
+
+/* The kinds with a memory operand described by insn->mem; strings have theirs in rSI and rDI. */
+static inline bool insn_has_mem(enum insn_kind kind)
+{
+	return kind >= INSN_MOV && kind <= INSN_CMPXCHG;
+}
+
+#define INSN_REG_RIP  16   /* the address of the next instruction */
+#define INSN_REG_NONE 0xff
+
+/* base + (index << shift) + disp, cut to the address size; the segment is in struct insn. */
+struct insn_mem {
+	uint8_t base;  /* register, INSN_REG_RIP or INSN_REG_NONE */
+	uint8_t index; /* register or INSN_REG_NONE */
+	uint8_t shift;
+	int64_t disp;
 };
 
 struct insn {
 	enum insn_kind kind;
 	uint8_t len;
 	uint8_t cr;
-	uint8_t gpr;
+	uint8_t gpr;          /* the register operand */
 	uint8_t address_size; /* 2, 4 or 8 bytes */
 	uint8_t segment;      /* enum vm_seg of the source, overrides applied */
-	bool rep;
+	bool rep;             /* F2 or F3 */
+
+	/* With a memory operand: */
+	uint8_t operand_size; /* bytes that one access to memory moves */
+	uint8_t reg_size;     /* bytes of the register operand; differs when extending */
+	bool gpr_high;        /* AH, CH, DH, BH: bits 15:8 of gpr */
+	bool to_reg;          /* memory is the source, the register the destination */
+	bool has_imm;         /* the source is imm, not gpr */
+	bool lock;
+	int64_t imm;          /* sign-extended */
+	struct insn_mem mem;
+
 	uint8_t bytes[INSN_MAX];
 	uint8_t count;        /* how many of bytes were there to decode */
 };
@@ -46,3 +86,32 @@ struct insn {
  * of the code segment.  false when it is none of the above or is cut short.
  */
 bool decode_insn(struct insn *insn, unsigned code_size);
+
+/*
+ * The offset, within its segment, of the operand of an instruction that insn_has_mem(); rip is
+ * the instruction's own address.
+ */
+uint64_t decode_offset(const struct insn *insn, const uint64_t gpr[16], uint64_t rip);
+
+/* The low n bytes of a register; 1 … 8. */
+static inline uint64_t insn_mask(unsigned bytes)
+{
+	return bytes == 8 ? ~0ul : (1ul << 8 * bytes) - 1;
+}
+
+/*
+ * A register after the low bytes of it were written: a 32-bit result clears the upper
+ * half, smaller ones leave the rest (SDM vol. 1, 3.4.1.1).
+ */
+static inline uint64_t insn_merge(uint64_t old, uint64_t value, unsigned bytes)
+{
+	uint64_t mask = insn_mask(bytes);
+
+	return bytes >= 4 ? value & mask : (old & ~mask) | (value & mask);
+}
+
+/* Add to the part of a register that addresses of this size use, as string instructions do. */
+static inline void insn_advance(uint64_t *gpr, unsigned address_size, int64_t delta)
+{
+	*gpr = insn_merge(*gpr, *gpr + (uint64_t)delta, address_size);
+}

@@ -3,8 +3,11 @@
 #include "vmm/exit.h"
 
 #include "host/machine.h"
+#include "vmm/emulate.h"
 #include "vmm/inject.h"
 #include "vmm/insn.h"
+#include "vmm/intr.h"
+#include "vmm/mmio.h"
 #include "vmm/ve.h"
 #include "vmm/virt.h"
 #include "vmm/vm.h"
@@ -29,6 +32,10 @@ static void exit_fault(struct vcpu *vcpu)
 		ve_deliver(vcpu);
 		return;
 	case MMU_PF_EMULATE:
+		if (mmio_find(vcpu, pf->gpa)) {
+			emulate_mmio(vcpu, pf);
+			return;
+		}
 		vm_stop_report(vcpu,
 			       "%s of guest-physical 0x%lx, where it has no memory (outside its "
 			       "slots, read-only, or given to the balloon)",
@@ -54,11 +61,10 @@ static void exit_nothing_to_do(struct vcpu *vcpu)
 {
 }
 
-/* There is no interrupt source for a guest yet, so nothing could end this HLT. */
 static void exit_hlt(struct vcpu *vcpu)
 {
 	insn_skip(vcpu);
-	vm_stop(vcpu->vm, VM_END_HALTED);
+	intr_halt(vcpu);
 }
 
 static void exit_triple_fault(struct vcpu *vcpu)
@@ -111,6 +117,7 @@ static void exit_cache(struct vcpu *vcpu)
 static void exit_intr_window(struct vcpu *vcpu)
 {
 	virt->request_intr_window(vcpu, false);
+	intr_raise(vcpu, INTR_CHECK);
 }
 
 static void (*const handlers[EXIT_REASON_COUNT])(struct vcpu *) = {
@@ -126,6 +133,7 @@ static void (*const handlers[EXIT_REASON_COUNT])(struct vcpu *) = {
 	[EXIT_INTR] = exit_interrupt,
 	[EXIT_NMI] = exit_nothing_to_do,
 	[EXIT_INTR_WINDOW] = exit_intr_window,
+	[EXIT_NMI_WINDOW] = intr_nmi_window,
 	[EXIT_TIMER] = exit_interrupt,
 	[EXIT_UD] = exit_undefined,
 	[EXIT_VIRT_INSN] = exit_virt_insn,

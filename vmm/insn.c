@@ -20,26 +20,35 @@ static struct mmu_guest_paging guest_paging(struct vcpu *vcpu)
 	};
 }
 
-/* One call of move() per page touched. */
-static int copy(struct vcpu *vcpu, gva_t gva, void *buf, unsigned size, unsigned access,
-		struct insn_fault *f)
+int insn_translate(struct vcpu *vcpu, gva_t gva, unsigned access, gpa_t *gpa,
+		   struct insn_fault *f)
 {
 	struct mmu_guest_paging paging = guest_paging(vcpu);
 	struct mmu_guest_walk walk;
 
 	if (paging.user)
 		access |= ACC_USER;
+	int err = mmu_guest_translate(vcpu->mmu.vm, &paging, gva, access, &walk);
+	if (!err)
+		*gpa = walk.gpa;
+	else
+		*f = (struct insn_fault){ .gva = gva, .error = walk.pf_error };
+	return err;
+}
+
+/* Page by page: each may lie elsewhere. */
+static int copy(struct vcpu *vcpu, gva_t gva, void *buf, unsigned size, unsigned access,
+		struct insn_fault *f)
+{
 	while (size) {
 		unsigned n = MIN(size, (unsigned)(PAGE_SIZE - (gva & ~PAGE_MASK)));
-		int err = mmu_guest_translate(vcpu->mmu.vm, &paging, gva, access, &walk);
+		gpa_t gpa;
+		int err = insn_translate(vcpu, gva, access, &gpa, f);
 
-		if (err) {
-			f->gva = gva;
-			f->error = walk.pf_error;
+		if (err)
 			return err;
-		}
-		err = access & ACC_W ? mmu_write_guest(vcpu->mmu.vm, walk.gpa, buf, n)
-				     : mmu_read_guest(vcpu->mmu.vm, walk.gpa, buf, n);
+		err = access & ACC_W ? mmu_write_guest(vcpu->mmu.vm, gpa, buf, n)
+				     : mmu_read_guest(vcpu->mmu.vm, gpa, buf, n);
 		if (err)
 			return -EIO;
 		gva += n;
@@ -69,34 +78,35 @@ unsigned insn_code_size(struct vcpu *vcpu)
 	return cs.attr & SEG_ATTR_DB ? 4 : 2;
 }
 
-/* In long mode CS.base is 0 whatever the register holds; else addresses are 32 bits. */
-static gva_t linear_rip(struct vcpu *vcpu, unsigned code_size)
+/* In 64-bit code only FS and GS have a base; elsewhere addresses are 32 bits. */
+gva_t insn_linear(struct vcpu *vcpu, unsigned seg, uint64_t offset)
 {
-	struct vm_segment cs;
+	bool long_mode = insn_code_size(vcpu) == 8;
+	struct vm_segment s;
 
-	if (code_size == 8)
-		return vcpu->regs.rip;
-	virt->get_segment(vcpu, SEG_CS, &cs);
-	return (uint32_t)(cs.base + vcpu->regs.rip);
+	if (long_mode && seg != SEG_FS && seg != SEG_GS)
+		return offset;
+	virt->get_segment(vcpu, seg, &s);
+	return long_mode ? s.base + offset : (uint32_t)(s.base + offset);
 }
 
-int insn_fetch(struct vcpu *vcpu, struct insn *insn)
+int insn_fetch_fault(struct vcpu *vcpu, struct insn *insn, struct insn_fault *f)
 {
 	unsigned code_size = insn_code_size(vcpu);
-	gva_t gva = linear_rip(vcpu, code_size);
+	gva_t gva = insn_linear(vcpu, SEG_CS, vcpu->regs.rip);
 	unsigned to_page_end = (unsigned)(PAGE_SIZE - (gva & ~PAGE_MASK));
 	unsigned first = MIN(to_page_end, (unsigned)INSN_MAX);
-	struct insn_fault f;
 
 	insn->count = 0;
-	if (copy(vcpu, gva, insn->bytes, first, ACC_X, &f))
-		return -EFAULT;
+	int err = copy(vcpu, gva, insn->bytes, first, ACC_X, f);
+	if (err)
+		return err;
 	insn->count = (uint8_t)first;
 	if (decode_insn(insn, code_size))
 		return 0;
 	/* Only what does not decode from its first page may need the second one. */
 	if (first < INSN_MAX &&
-	    !copy(vcpu, gva + first, insn->bytes + first, INSN_MAX - first, ACC_X, &f)) {
+	    !copy(vcpu, gva + first, insn->bytes + first, INSN_MAX - first, ACC_X, f)) {
 		insn->count = INSN_MAX;
 		if (decode_insn(insn, code_size))
 			return 0;
@@ -104,9 +114,27 @@ int insn_fetch(struct vcpu *vcpu, struct insn *insn)
 	return -ENOEXEC;
 }
 
+int insn_fetch(struct vcpu *vcpu, struct insn *insn)
+{
+	struct insn_fault f;
+	int err = insn_fetch_fault(vcpu, insn, &f);
+
+	return err && err != -ENOEXEC ? -EFAULT : err;
+}
+
+void insn_stop(struct vcpu *vcpu, const struct insn *insn, const char *reason)
+{
+	char hex[3 * INSN_MAX + 1] = "";
+
+	for (unsigned i = 0; i < insn->count; i++)
+		lib_snprintf(hex + 3 * i, 4, " %02x", insn->bytes[i]);
+	vm_stop_report(vcpu, "%s; at rip 0x%lx:%s", reason, vcpu->regs.rip, hex);
+}
+
 void insn_skip(struct vcpu *vcpu)
 {
 	struct insn insn;
+	char reason[80];
 
 	if (vcpu->exit.insn_len) {
 		vcpu_skip(vcpu, vcpu->exit.insn_len);
@@ -117,14 +145,7 @@ void insn_skip(struct vcpu *vcpu)
 		vcpu_skip(vcpu, insn.len);
 		return;
 	}
-	if (err == -EFAULT) {
-		vm_stop_report(vcpu, "cannot read the instruction that exited (%s)",
-			       exit_reason_name(vcpu->exit.reason));
-		return;
-	}
-	char hex[3 * INSN_MAX + 1];
-	for (unsigned i = 0; i < insn.count; i++)
-		lib_snprintf(hex + 3 * i, 4, "%02x ", insn.bytes[i]);
-	vm_stop_report(vcpu, "cannot decode the instruction that exited (%s): %s",
-		       exit_reason_name(vcpu->exit.reason), hex);
+	lib_snprintf(reason, sizeof(reason), "cannot %s the instruction that exited (%s)",
+		     err == -EFAULT ? "read" : "decode", exit_reason_name(vcpu->exit.reason));
+	insn_stop(vcpu, &insn, reason);
 }

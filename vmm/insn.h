@@ -8,11 +8,21 @@
 #include "vmm/decode.h"
 #include "vmm/vcpu.h"
 
+struct insn_fault {
+	gva_t gva;
+	uint32_t error; /* the #PF error code */
+};
+
 /*
  * Fetch and decode at CS:RIP.  0; -EFAULT when the bytes cannot be read; -ENOEXEC when
  * they are not known to the decoder (insn->bytes holds them).
  */
 int insn_fetch(struct vcpu *vcpu, struct insn *insn);
+/* Tells more: -EFAULT is a #PF for the guest, as in f; other errors as in insn_read(). */
+int insn_fetch_fault(struct vcpu *vcpu, struct insn *insn, struct insn_fault *f);
+
+/* Stop the VM because of these bytes: reason, RIP, and the bytes themselves. */
+void insn_stop(struct vcpu *vcpu, const struct insn *insn, const char *reason);
 
 /*
  * Step over the exiting instruction: by the length the processor gave, else by decoding it.
@@ -21,17 +31,19 @@ int insn_fetch(struct vcpu *vcpu, struct insn *insn);
 void insn_skip(struct vcpu *vcpu);
 
 /*
- * Copy to or from guest virtual memory with the rights of the vCPU's privilege level.
- * On -EFAULT *fault is the address and *error the #PF error code; other errors:
- * no memory there.
+ * Where one byte of guest virtual memory lies, for an access (ACC_R, ACC_W or ACC_X) with the
+ * rights of the vCPU's privilege level.  -EFAULT: the guest is owed the #PF in f;
+ * -EINVAL: not a canonical address; other errors: no memory for the guest's tables.
  */
-struct insn_fault {
-	gva_t gva;
-	uint32_t error;
-};
+int insn_translate(struct vcpu *vcpu, gva_t gva, unsigned access, gpa_t *gpa,
+		   struct insn_fault *f);
+
+/* Copy to or from guest virtual memory.  Errors as above, and -EIO: no memory there. */
 int insn_read(struct vcpu *vcpu, gva_t gva, void *buf, unsigned size, struct insn_fault *f);
 int insn_write(struct vcpu *vcpu, gva_t gva, const void *buf, unsigned size,
 	       struct insn_fault *f);
 
 /* 2, 4 or 8: the code segment's default operand and address size. */
 unsigned insn_code_size(struct vcpu *vcpu);
+/* The linear address of an offset in a segment (enum vm_seg). */
+gva_t insn_linear(struct vcpu *vcpu, unsigned seg, uint64_t offset);

@@ -43,6 +43,8 @@ uint32_t io_read(struct vm *vm, uint16_t port, unsigned size)
 		return guest_uart_read(&vm->console, port - UART_PORT_FIRST);
 	if (port == PORT_DEBUGCON && size == 1)
 		return PORT_DEBUGCON; /* so that a guest can tell that somebody listens */
+	if (pic_owns(port) && size == 1)
+		return pic_read(&vm->pics, port);
 	if (port == PORT_SYSTEM_CONTROL_A && size == 1)
 		return 2; /* A20 is on, always */
 	return size == 4 ? ~0u : (1u << 8 * size) - 1;
@@ -54,44 +56,20 @@ void io_write(struct vm *vm, uint16_t port, unsigned size, uint32_t value)
 		guest_uart_write(&vm->console, port - UART_PORT_FIRST, (uint8_t)value);
 	else if (port == PORT_DEBUGCON)
 		guest_console_putc(&vm->console, (char)value);
+	else if (pic_owns(port) && size == 1)
+		pic_write(&vm->pics, port, (uint8_t)value);
 	else if (port == PORT_DEBUG_EXIT)
 		vm_exit_with(vm, value);
 	else if (port == PORT_SHUTDOWN && size == 1)
 		shutdown_char(vm, (char)value);
 }
 
-/* A register of which an instruction uses the low n bytes (8-byte use writes it whole). */
-static uint64_t width_mask(unsigned bytes)
-{
-	return bytes == 8 ? ~0ul : (1ul << 8 * bytes) - 1;
-}
-
-/* Add to the low part of a register; a 32-bit result clears the upper half, as in the manual. */
-static void gpr_add(uint64_t *gpr, unsigned bytes, int64_t delta)
-{
-	uint64_t mask = width_mask(bytes);
-	uint64_t low = (*gpr + (uint64_t)delta) & mask;
-
-	*gpr = bytes == 2 ? (*gpr & ~mask) | low : low;
-}
-
-static gva_t string_address(struct vcpu *vcpu, const struct insn *insn, bool in)
-{
-	uint64_t offset = vcpu->regs.gpr[in ? GPR_RDI : GPR_RSI] & width_mask(insn->address_size);
-	unsigned seg = in ? SEG_ES : insn->segment;
-	bool long_mode = insn_code_size(vcpu) == 8;
-	struct vm_segment s;
-
-	if (long_mode && seg != SEG_FS && seg != SEG_GS)
-		return offset;
-	virt->get_segment(vcpu, seg, &s);
-	return long_mode ? s.base + offset : (uint32_t)(s.base + offset);
-}
-
 /* One element; false when the guest took a fault or the VM stopped. */
 static bool string_element(struct vcpu *vcpu, const struct insn *insn, const struct exit_io *io)
 {
-	gva_t gva = string_address(vcpu, insn, io->in);
+	uint64_t offset = vcpu->regs.gpr[io->in ? GPR_RDI : GPR_RSI];
+	gva_t gva = insn_linear(vcpu, io->in ? SEG_ES : insn->segment,
+				offset & insn_mask(insn->address_size));
 	struct insn_fault f;
 	uint32_t data = 0;
 	int err;
@@ -131,16 +109,16 @@ static void exit_string_io(struct vcpu *vcpu)
 	}
 	int64_t step = vcpu->regs.rflags & (1u << 10) ? -(int64_t)io->size : io->size;
 	for (unsigned n = 0; n < STRING_BATCH; n++) {
-		if (insn.rep && !(gpr[GPR_RCX] & width_mask(insn.address_size)))
+		if (insn.rep && !(gpr[GPR_RCX] & insn_mask(insn.address_size)))
 			break;
 		if (!string_element(vcpu, &insn, io))
 			return;
-		gpr_add(&gpr[io->in ? GPR_RDI : GPR_RSI], insn.address_size, step);
+		insn_advance(&gpr[io->in ? GPR_RDI : GPR_RSI], insn.address_size, step);
 		if (!insn.rep)
 			break;
-		gpr_add(&gpr[GPR_RCX], insn.address_size, -1);
+		insn_advance(&gpr[GPR_RCX], insn.address_size, -1);
 	}
-	if (!insn.rep || !(gpr[GPR_RCX] & width_mask(insn.address_size)))
+	if (!insn.rep || !(gpr[GPR_RCX] & insn_mask(insn.address_size)))
 		vcpu_skip(vcpu, insn.len);
 }
 
@@ -154,11 +132,11 @@ void exit_io(struct vcpu *vcpu)
 		return;
 	}
 	if (!io->in) {
-		io_write(vcpu->vm, io->port, io->size, (uint32_t)(*rax & width_mask(io->size)));
+		io_write(vcpu->vm, io->port, io->size, (uint32_t)(*rax & insn_mask(io->size)));
 	} else {
 		uint64_t value = io_read(vcpu->vm, io->port, io->size);
 
-		*rax = io->size == 4 ? value : (*rax & ~width_mask(io->size)) | value;
+		*rax = insn_merge(*rax, value, io->size);
 	}
 	insn_skip(vcpu);
 }

@@ -4,6 +4,7 @@
  * passed through by the backends' bitmaps; what is not known here gets #GP.
  */
 #include "arch/x86/cpu.h"
+#include "vmm/apic_page.h"
 #include "vmm/exit.h"
 #include "vmm/inject.h"
 #include "vmm/insn.h"
@@ -14,10 +15,6 @@
 #define MSR_BIOS_SIGN_ID 0x8b
 #define MSR_HWCR 0xc0010015
 
-/* Where a local APIC would be, globally disabled; bit 8: this is the boot processor. */
-#define APIC_BASE_DISABLED 0xfee00000ul
-#define APIC_BASE_BSP (1ul << 8)
-
 static int read_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
@@ -25,7 +22,7 @@ static int read_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 		*value = rdtsc();
 		return 0;
 	case MSR_APIC_BASE:
-		*value = APIC_BASE_DISABLED | (vcpu->id == 0 ? APIC_BASE_BSP : 0);
+		*value = vcpu->lapic.base;
 		return 0;
 	case MSR_EFER:
 		*value = virt->get_efer(vcpu);
@@ -84,7 +81,7 @@ static int write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	case MSR_BIOS_SIGN_ID: /* the way to read a microcode revision */
 		return value ? -EINVAL : 0;
 	case MSR_APIC_BASE:
-		return (value & ~(APIC_BASE_DISABLED | APIC_BASE_BSP)) ? -EINVAL : 0;
+		return apic_page_set_base(vcpu, value);
 	default:
 		if (!is_value_valid(msr, value))
 			return -EINVAL;

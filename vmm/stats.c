@@ -33,7 +33,7 @@ static uint64_t sum_exits(struct vm *vm, enum exit_reason reason)
 unsigned stats_each(struct vm *vm, void (*emit)(void *ctx, const struct phyllo_stat *s), void *ctx)
 {
 	struct emitter e = { .emit = emit, .ctx = ctx };
-	uint64_t hypercalls = 0, injected = 0;
+	uint64_t hypercalls = 0, injected = 0, interrupts = 0, nmis = 0;
 	struct pages_stats pages;
 	struct mmu_holds holds;
 	struct mmu_stats mmu;
@@ -51,9 +51,13 @@ unsigned stats_each(struct vm *vm, void (*emit)(void *ctx, const struct phyllo_s
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		hypercalls += vm->vcpus[i]->hypercalls;
 		injected += vm->vcpus[i]->injected;
+		interrupts += vm->vcpus[i]->interrupts;
+		nmis += vm->vcpus[i]->nmis;
 	}
 	put(&e, "", "hypercalls", hypercalls);
 	put(&e, "", "injected_exceptions", injected);
+	put(&e, "", "injected_interrupts", interrupts);
+	put(&e, "", "injected_nmis", nmis);
 	put(&e, "", "console_bytes", vm->console.bytes);
 	pages_stats(&pages);
 	put(&e, "", "host_free_pages", pages.free);

@@ -8,6 +8,7 @@
 #include "host/param.h"
 #include "lib/string.h"
 #include "vmm/exit.h"
+#include "vmm/intr.h"
 #include "vmm/report.h"
 #include "vmm/ve.h"
 #include "vmm/virt.h"
@@ -58,6 +59,7 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 	vcpu->vm = vm;
 	vcpu->id = id;
 	vcpu->ve_gpa = VE_NO_PAGE;
+	intr_init(vcpu);
 	vcpu->fpu = fpu_area_alloc();
 	if (!vcpu->fpu)
 		goto no_fpu;
@@ -189,6 +191,7 @@ void vcpu_run(struct vcpu *vcpu)
 		vcpu->reset_pending = false;
 	}
 	fpu_guest_load(vcpu->fpu, vcpu->xcr0);
+	intr_load(vcpu);
 	report_set_current(vcpu);
 	while (vm_is_running(vcpu->vm)) {
 		uint64_t kicks = vm_work_kicks();
@@ -197,6 +200,9 @@ void vcpu_run(struct vcpu *vcpu)
 			do_work(vcpu, kicks);
 		if (vcpu->mmu.root == HPA_INVALID && !load_root(vcpu))
 			break;
+		/* Last before the entry: nothing opens interrupts between here and there. */
+		if (atomic_load_explicit(&vcpu->events, memory_order_relaxed))
+			intr_prepare(vcpu);
 		if (!enter_guest(vcpu)) {
 			if (!load_root(vcpu))
 				break;
@@ -206,6 +212,7 @@ void vcpu_run(struct vcpu *vcpu)
 		exit_handle(vcpu);
 	}
 	report_set_current(NULL);
+	intr_put(vcpu);
 	fpu_guest_save(vcpu->fpu, &vcpu->xcr0);
 	virt->vcpu_put(vcpu);
 	machine_irq_restore(flags);

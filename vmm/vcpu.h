@@ -4,6 +4,10 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
+#include "vmm/lapic.h"
+#include "vmm/mmio.h"
 #include "vmm/virt_ops.h"
 
 struct vm;
@@ -37,14 +41,20 @@ struct vcpu {
 	uint64_t ve_gpa;        /* its struct phyllo_ve, or VE_NO_PAGE (ve.h) */
 	uint64_t work_seen;     /* of vm_work_kicks(): up to there nothing is left to do */
 	uint64_t work_us;       /* when it was looked for last, kick or no kick */
+	_Atomic unsigned events; /* enum intr_event: what to see to before the next entry */
+	struct lapic lapic;
+	struct mmio_device lapic_page; /* where the APIC's base MSR puts it */
+	uint64_t alarm_at;       /* what the CPU's alarm is set to for it; LAPIC_NEVER: not at all */
 	uint64_t xcr0;          /* the guest's */
 	void *fpu;              /* XSAVE area */
 	struct vcpu_state reset; /* applied when it is first loaded */
 	bool reset_pending;
+	unsigned emulate_races; /* in a row: exits that emulate_mmio() could not explain */
 
 	uint64_t exits[EXIT_REASON_COUNT];
 	uint64_t hypercalls;
 	uint64_t injected;
+	uint64_t interrupts, nmis; /* delivered */
 	struct exit_record history[VCPU_EXIT_HISTORY]; /* ring, newest at history_next - 1 */
 	unsigned history_next;
 };

@@ -28,12 +28,13 @@ struct vcpu;
 	X(EXIT_HYPERCALL, "hypercall") /* VMCALL or VMMCALL */                         \
 	X(EXIT_RDMSR, "rdmsr")         /* index in rcx */                              \
 	X(EXIT_WRMSR, "wrmsr")                                                         \
-	X(EXIT_CR_WRITE, "cr-write")   /* .cr: MOV to CR0/CR4, CLTS, LMSW */           \
+	X(EXIT_CR_WRITE, "cr-write")   /* .cr: MOV to CR0/CR4/CR8, CLTS, LMSW */       \
 	X(EXIT_XSETBV, "xsetbv")                                                       \
 	X(EXIT_HLT, "hlt")                                                             \
 	X(EXIT_INTR, "interrupt")      /* a host interrupt is pending */               \
 	X(EXIT_NMI, "nmi")             /* a host NMI, already delivered to the host */ \
 	X(EXIT_INTR_WINDOW, "intr-window")                                             \
+	X(EXIT_NMI_WINDOW, "nmi-window")                                               \
 	X(EXIT_TIMER, "preempt-timer") /* VMX only */                                  \
 	X(EXIT_UD, "undefined")        /* #UD of an instruction that we emulate: .insn */ \
 	X(EXIT_VIRT_INSN, "virt-insn") /* VMX/SVM instruction in the guest: #UD */     \
@@ -59,7 +60,7 @@ struct exit_io {
 };
 
 struct exit_cr {
-	uint8_t cr;         /* 0 or 4 */
+	uint8_t cr;         /* 0, 4 or 8 */
 	bool decoded;       /* false: the operand must be decoded from the instruction (SVM without decode assists) */
 	bool has_value;     /* value is the operand itself (CLTS, LMSW); else it is in gpr */
 	uint8_t gpr;        /* x86 encoding */
@@ -212,6 +213,20 @@ struct virt_ops {
 	bool (*intr_allowed)(struct vcpu *vcpu);
 	/* Exit with EXIT_INTR_WINDOW as soon as it can. */
 	void (*request_intr_window)(struct vcpu *vcpu, bool on);
+	/*
+	 * The guest can take an NMI right now: none is being handled, no shadow.  A window exits
+	 * with EXIT_NMI_WINDOW (or EXIT_INTR_WINDOW) when that may have changed; the caller looks
+	 * again, and where it still cannot, looks again soon.
+	 */
+	bool (*nmi_allowed)(struct vcpu *vcpu);
+	void (*request_nmi_window)(struct vcpu *vcpu, bool on);
+	/*
+	 * The priority class in CR8, which the guest reads and writes without an exit; while
+	 * trapped, MOV to CR8 exits with EXIT_CR_WRITE before it is done.
+	 */
+	unsigned (*get_cr8)(struct vcpu *vcpu);
+	void (*set_cr8)(struct vcpu *vcpu, unsigned priority);
+	void (*trap_cr8_write)(struct vcpu *vcpu, bool on);
 	/* After an instruction was skipped: the STI/MOV SS shadow ends. */
 	void (*clear_intr_shadow)(struct vcpu *vcpu);
 	/*

@@ -166,6 +166,7 @@ int vm_create(const struct vm_config *config, const struct boot_module *image,
 	vm->config = *config;
 	vm->id = id;
 	guest_console_init(&vm->console, config->name);
+	pic_reset(&vm->pics);
 	vm->mmu = create_mmu(config);
 	if (vm->mmu)
 		err = load_image(vm, image, bi, why, why_size);

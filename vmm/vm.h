@@ -8,6 +8,7 @@
 
 #include "boot/boot_info.h"
 #include "vmm/guest_console.h"
+#include "vmm/pic.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm_config.h"
 
@@ -36,6 +37,7 @@ struct vm {
 	unsigned vcpu_count;
 	struct vcpu *vcpus[VM_VCPUS_MAX];
 	struct guest_console console;
+	struct pic_pair pics;
 	unsigned shutdown_match; /* characters of "Shutdown" seen on port 0x8900 */
 	uint64_t start_us, end_us;
 

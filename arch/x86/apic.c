@@ -34,7 +34,6 @@
 #define APIC_BASE_ADDRESS 0xffffffffff000ul
 #define SVR_ENABLE (1u << 8)
 #define LVT_MASKED (1u << 16)
-#define LVT_PERIODIC (1u << 17)
 #define DIVIDE_BY_16 3u
 
 #define ICR_FIXED 0x000u
@@ -200,9 +199,13 @@ uint32_t apic_timer_elapsed(void)
 	return ~0u - apic_read(APIC_TIMER_CURRENT);
 }
 
-void apic_timer_start(uint32_t counts)
+void apic_timer_init(void)
 {
 	apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_16);
-	apic_write(APIC_LVT_TIMER, LVT_PERIODIC | VECTOR_TIMER);
+	apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
+}
+
+void apic_timer_once(uint32_t counts)
+{
 	apic_write(APIC_TIMER_INITIAL, counts);
 }

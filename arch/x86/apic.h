@@ -32,5 +32,6 @@ int apic_send_startup(uint32_t dest, uint8_t page);
 /* Count down from 2^32 - 1, without an interrupt, and where it is; for calibration. */
 void apic_timer_count(void);
 uint32_t apic_timer_elapsed(void);
-/* VECTOR_TIMER every so many counts. */
-void apic_timer_start(uint32_t counts);
+/* From now on the timer gives VECTOR_TIMER: once after so many counts, each time it is asked to. */
+void apic_timer_init(void);
+void apic_timer_once(uint32_t counts);

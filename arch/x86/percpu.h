@@ -36,6 +36,10 @@ struct percpu {
 	bool need_resched;
 	unsigned preempt_depth;
 	uint64_t ticks, nmis, stray_interrupts;
+	uint64_t tick_at;        /* TSC of the next tick */
+	uint64_t alarm_at;       /* machine_alarm_set(); ~0: none */
+	void (*alarm)(void *arg);
+	void *alarm_arg;
 };
 
 extern struct percpu percpu_boot;

@@ -6,6 +6,7 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/percpu.h"
 #include "host/log.h"
 #include "host/machine.h"
 #include "mm/errno.h"
@@ -28,6 +29,8 @@
 /* Between Bochs at a slow setting and what nobody has built; in kHz. */
 #define TSC_KHZ_MIN 500ul
 #define TSC_KHZ_MAX 20000000ul
+
+#define ALARM_NONE (~0ul)
 
 static _Atomic uint64_t tsc_khz; /* 0: not known yet */
 static uint64_t tsc_base;
@@ -201,9 +204,73 @@ int timer_calibrate(void)
 	return 0;
 }
 
+static uint64_t cycles_per_tick(void)
+{
+	return atomic_load_explicit(&tsc_khz, memory_order_relaxed) * 1000 / TIMER_HZ;
+}
+
+/* One-shot, for whatever comes first.  A count more than asked for: never early. */
+static void timer_arm(const struct percpu *p)
+{
+	uint64_t at = p->alarm_at < p->tick_at ? p->alarm_at : p->tick_at;
+	int64_t cycles = (int64_t)(at - rdtsc());
+
+	if (cycles < 0)
+		cycles = 0;
+	/* At most a tick, whose counts fit in 32 bits. */
+	uint64_t counts = (uint64_t)cycles * apic_counts_per_tick / cycles_per_tick();
+
+	apic_timer_once((uint32_t)counts + 1);
+}
+
 void timer_start(void)
 {
-	apic_timer_start(apic_counts_per_tick);
+	struct percpu *p = percpu_this();
+
+	p->alarm_at = ALARM_NONE;
+	p->tick_at = rdtsc() + cycles_per_tick();
+	apic_timer_init();
+	timer_arm(p);
+}
+
+void timer_interrupt(void)
+{
+	struct percpu *p = percpu_this();
+	uint64_t now = rdtsc();
+
+	if ((int64_t)(now - p->tick_at) >= 0) {
+		uint64_t tick = cycles_per_tick();
+
+		p->ticks++;
+		p->need_resched = true;
+		/* Ticks that an emulator's host slept through are not made up for. */
+		p->tick_at += tick;
+		if ((int64_t)(now - p->tick_at) >= 0)
+			p->tick_at = now + tick;
+	}
+	if (now >= p->alarm_at) {
+		p->alarm_at = ALARM_NONE;
+		p->alarm(p->alarm_arg);
+	}
+	timer_arm(p);
+}
+
+void machine_alarm_set(uint64_t cycles, void (*fn)(void *arg), void *arg)
+{
+	struct percpu *p = percpu_this();
+	bool earlier = cycles < p->tick_at && cycles < p->alarm_at;
+
+	p->alarm_at = cycles;
+	p->alarm = fn;
+	p->alarm_arg = arg;
+	/* Otherwise the interrupt that is armed already comes first, and arms the next one. */
+	if (earlier)
+		timer_arm(p);
+}
+
+void machine_alarm_cancel(void)
+{
+	percpu_this()->alarm_at = ALARM_NONE;
 }
 
 uint64_t machine_cycles(void)

@@ -14,3 +14,5 @@ void timer_mark_boot(void);
 int timer_calibrate(void);
 /* The tick of this CPU.  It ends a guest that would never exit by itself. */
 void timer_start(void);
+/* The APIC timer's interrupt: a tick, an alarm, or both. */
+void timer_interrupt(void);

@@ -12,6 +12,7 @@
 #include "arch/x86/ipi.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/timer.h"
 #include "lib/util.h"
 
 const char *trap_name(uint64_t vector)
@@ -71,13 +72,10 @@ static void trap_stray(uint64_t vector)
 
 static void trap_interrupt(uint64_t vector)
 {
-	struct percpu *p = percpu_this();
-
 	switch (vector) {
 	case VECTOR_TIMER:
-		p->ticks++;
-		p->need_resched = true;
 		apic_eoi();
+		timer_interrupt();
 		break;
 	case VECTOR_CALL:
 		/* First, so that the next call can be announced while this one runs. */

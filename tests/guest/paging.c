@@ -432,6 +432,34 @@ static void test_mode_switches(void)
 		CHECK_EQ(audit(), 0);
 }
 
+/* ---- a device ------------------------------------------------------------------------------- */
+
+#define APIC 0xfee00000u
+#define APIC_LVT_LINT1 0x360 /* keeps what is written */
+#define LVT_MASKED (1u << 16)
+
+/* 32-bit code reaches the local APIC where its own page tables say. */
+static void device_at(uint32_t va, uint32_t value)
+{
+	add(OP_WRITE, va + APIC_LVT_LINT1, value);
+	add(OP_READ, va + APIC_LVT_LINT1, 0);
+	run();
+	CHECK_EQ(ops[0].vector, OP_NO_VECTOR);
+	expect_value(&ops[1], value);
+	CHECK_EQ(*(volatile uint32_t *)(uintptr_t)(APIC + APIC_LVT_LINT1), value);
+}
+
+static void test_device(void)
+{
+	reset_pages();
+	begin(0, 0, 0, 0);
+	device_at(APIC, LVT_MASKED | 0x51);
+	map32(pt_a, VA_A, (void *)(uintptr_t)APIC, PTE_P | PTE_W);
+	begin(CR0_PG | CR0_WP, (uintptr_t)pd32, 0, 0);
+	device_at(VA_A, LVT_MASKED | 0x62);
+	CHECK_EQ(pt_a[ENTRY32(VA_A)] & (PTE_A | PTE_D), PTE_A | PTE_D);
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_paging_off),
 	KTAP(test_2level_4k),
@@ -445,6 +473,7 @@ static const struct ktap_test tests[] = {
 	KTAP(test_4level),
 	KTAP(test_4level_roots),
 	KTAP(test_mode_switches),
+	KTAP(test_device),
 };
 
 static void make_idt(void)

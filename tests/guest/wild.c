@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Touches an address outside its memory, where no device is: the hypervisor stops this
- * guest with a report.  how=write, how=exec: other kinds of access.
+ * guest with a report.  how=write, how=exec: other kinds of access.  how=decode: to the local
+ * APIC, which is there, but by an instruction that is not emulated.
  */
 #include "tests/guest/lib/guest.h"
 
@@ -10,6 +11,14 @@
 
 /* Between the highest RAM and 1 TiB no firmware puts anything. */
 #define NOWHERE 0x5000000000ul
+#define APIC 0xfee00000ul
+
+/* movups xmm0, [rdi] */
+static void load_vector(uintptr_t at)
+{
+	write_cr4(read_cr4() | CR4_OSFXSR);
+	__asm__ volatile(".byte 0x0f, 0x10, 0x07" : : "D"(at) : "memory");
+}
 
 int guest_main(void)
 {
@@ -21,6 +30,8 @@ int guest_main(void)
 		*p = 1;
 	else if (info_option_is("how", "exec"))
 		((void (*)(void))NOWHERE)();
+	else if (info_option_is("how", "decode"))
+		load_vector(APIC);
 	else
 		(void)*p;
 	printf("not ok 1 the guest outlived it\n");

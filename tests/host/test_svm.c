@@ -436,12 +436,80 @@ static void test_svm_dump(void)
 	CHECK(lines > 20);
 }
 
+static void inject_nmi(void)
+{
+	vcpu.inject = (struct vm_event){ .valid = true, .type = EVENT_NMI, .vector = 2 };
+	svm_event_inject(&vcpu);
+}
+
+/* An exit with this code at this RIP. */
+static void exit_at(uint64_t code, uint64_t rip)
+{
+	vmcb.control.exit_code = code;
+	vcpu.regs.rip = rip;
+	svm_nmi_track(&vcpu);
+}
+
+static void test_svm_nmi(void)
+{
+	fresh();
+	vmcb.control.clean = ~0u;
+	CHECK(svm_nmi_allowed(&vcpu));
+	vmcb.control.int_state = VMCB_INT_SHADOW;
+	CHECK(!svm_nmi_allowed(&vcpu));
+	vmcb.control.int_state = 0;
+	inject_nmi();
+	CHECK_EQ(vmcb.control.event_inj, 0x80000202);
+	CHECK(!svm_nmi_allowed(&vcpu));
+	CHECK(vmcb.control.intercept_misc1 & INTERCEPT_IRET);
+	CHECK(!(vmcb.control.clean & VMCB_CLEAN_INTERCEPTS));
+	exit_at(0x72, 0x1000); /* in the handler */
+	CHECK(!svm_nmi_allowed(&vcpu));
+	exit_at(0x74, 0x1010);
+	CHECK(!svm_nmi_allowed(&vcpu));
+	CHECK(!(vmcb.control.intercept_misc1 & INTERCEPT_IRET));
+	exit_at(0x400, 0x1010); /* a fault on its stack: it is still not done */
+	CHECK(!svm_nmi_allowed(&vcpu));
+	exit_at(0x60, 0x2000);
+	CHECK(svm_nmi_allowed(&vcpu));
+	/* The same again: nothing is left of the first. */
+	inject_nmi();
+	exit_at(0x60, 0x2000);
+	CHECK(!svm_nmi_allowed(&vcpu));
+	CHECK_EQ(decode(0x74, 0, 0).reason, EXIT_NMI_WINDOW);
+}
+
+static void test_svm_cr8(void)
+{
+	fresh();
+	vmcb.control.clean = ~0u;
+	vmcb.control.int_ctl = VMCB_V_INTR_MASKING;
+	svm_set_cr8(&vcpu, 9);
+	CHECK_EQ(vmcb.control.int_ctl, VMCB_V_INTR_MASKING | 9);
+	CHECK(!(vmcb.control.clean & VMCB_CLEAN_INT_CTL));
+	CHECK_EQ(svm_get_cr8(&vcpu), 9);
+	svm_request_intr_window(&vcpu, true);
+	CHECK_EQ(svm_get_cr8(&vcpu), 9);
+	svm_set_cr8(&vcpu, 0);
+	CHECK_EQ(svm_get_cr8(&vcpu), 0);
+	vmcb.control.intercept_cr_write = 0x11;
+	svm_trap_cr8_write(&vcpu, true);
+	CHECK_EQ(vmcb.control.intercept_cr_write, 0x111);
+	svm_trap_cr8_write(&vcpu, false);
+	CHECK_EQ(vmcb.control.intercept_cr_write, 0x11);
+	struct vm_exit exit = decode(0x18, 0, 0);
+
+	CHECK_EQ(exit.reason, EXIT_CR_WRITE);
+	CHECK_EQ(exit.cr.cr, 8);
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_svm_exit_reasons),  KTAP(test_svm_exit_machine_check),
 	KTAP(test_svm_exit_fault),    KTAP(test_svm_exit_io),
 	KTAP(test_svm_exit_cr),	      KTAP(test_svm_exit_insn_len),
 	KTAP(test_svm_event_inject),  KTAP(test_svm_event_recover),
 	KTAP(test_svm_intr_window),   KTAP(test_svm_single_step),
+	KTAP(test_svm_nmi),	      KTAP(test_svm_cr8),
 	KTAP(test_svm_attr),	      KTAP(test_svm_state_round_trip),
 	KTAP(test_svm_control_registers), KTAP(test_svm_msrs),
 	KTAP(test_svm_msr_map),	      KTAP(test_svm_intercepts),

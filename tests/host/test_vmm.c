@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Pure parts of vmm/: guest options, instruction decoder, guest console. */
+/* Pure parts of vmm/: guest options, guest console. */
 #include <stdio.h>
 #include <string.h>
 
 #include "host/log.h"
 #include "tests/host/ktap.h"
-#include "vmm/decode.h"
 #include "vmm/guest_console.h"
-#include "vmm/virt_ops.h"
 #include "vmm/vm_config.h"
 
 #define MIB (1ul << 20)
@@ -73,107 +71,6 @@ static void test_config_long_lines(void)
 	memcpy(text, "k -- ", 5);
 	CHECK_EQ(parse(text), 0);
 	CHECK_EQ(strlen(config.cmdline), VM_CMDLINE_MAX - 1);
-}
-
-/* ---- decoder --------------------------------------------------------------------- */
-
-static struct insn decode(unsigned code_size, unsigned n, const uint8_t *bytes)
-{
-	struct insn insn;
-
-	memset(&insn, 0xaa, sizeof(insn));
-	memset(insn.bytes, 0x90, sizeof(insn.bytes));
-	memcpy(insn.bytes, bytes, n);
-	insn.count = (uint8_t)n;
-	if (!decode_insn(&insn, code_size))
-		insn.kind = INSN_UNKNOWN;
-	return insn;
-}
-
-#define DECODE(size, ...) \
-	decode(size, sizeof((const uint8_t[]){ __VA_ARGS__ }), (const uint8_t[]){ __VA_ARGS__ })
-
-static void test_decode_lengths(void)
-{
-	static const struct {
-		uint8_t bytes[4], n;
-		enum insn_kind kind;
-	} plain[] = {
-		{ { 0x0f, 0xa2 }, 2, INSN_CPUID },
-		{ { 0xf4 }, 1, INSN_HLT },
-		{ { 0x0f, 0x30 }, 2, INSN_WRMSR },
-		{ { 0x0f, 0x32 }, 2, INSN_RDMSR },
-		{ { 0x0f, 0x01, 0xd1 }, 3, INSN_XSETBV },
-		{ { 0x0f, 0x01, 0xc1 }, 3, INSN_HYPERCALL },
-		{ { 0x0f, 0x01, 0xd9 }, 3, INSN_HYPERCALL },
-		{ { 0x0f, 0x08 }, 2, INSN_CACHE },
-		{ { 0x0f, 0x09 }, 2, INSN_CACHE },
-		{ { 0x0f, 0x06 }, 2, INSN_CLTS },
-		{ { 0xe4, 0x60 }, 2, INSN_IN },
-		{ { 0xe7, 0x80 }, 2, INSN_OUT },
-		{ { 0xed }, 1, INSN_IN },
-		{ { 0xee }, 1, INSN_OUT },
-		{ { 0x6c }, 1, INSN_INS },
-		{ { 0x6f }, 1, INSN_OUTS },
-	};
-
-	for (unsigned i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
-		for (unsigned size = 2; size <= 8; size *= 2) {
-			struct insn insn = decode(size, plain[i].n, plain[i].bytes);
-
-			CHECK_EQ(insn.kind, plain[i].kind);
-			CHECK_EQ(insn.len, plain[i].n);
-			CHECK_EQ(insn.address_size, size);
-			/* Cut short, it is not an instruction. */
-			CHECK_EQ(decode(size, plain[i].n - 1u, plain[i].bytes).kind, INSN_UNKNOWN);
-		}
-	}
-}
-
-static void test_decode_prefixes(void)
-{
-	struct insn insn = DECODE(8, 0x66, 0xf3, 0x48, 0x0f, 0xa2);
-
-	CHECK_EQ(insn.kind, INSN_CPUID);
-	CHECK_EQ(insn.len, 5);
-	/* In 32-bit code 0x48 is DEC EAX. */
-	CHECK_EQ(DECODE(4, 0x48, 0x0f, 0xa2).kind, INSN_UNKNOWN);
-	/* A REX that does not come last is no REX of anything we know. */
-	CHECK_EQ(DECODE(8, 0x48, 0x66, 0x0f, 0xa2).kind, INSN_UNKNOWN);
-	/* Fifteen prefixes leave no room. */
-	CHECK_EQ(DECODE(8, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
-			0x66, 0x66, 0x66).kind, INSN_UNKNOWN);
-}
-
-static void test_decode_control_registers(void)
-{
-	struct insn insn = DECODE(8, 0x0f, 0x22, 0xe3); /* mov cr4, rbx */
-
-	CHECK_EQ(insn.kind, INSN_MOV_TO_CR);
-	CHECK_EQ(insn.cr, 4);
-	CHECK_EQ(insn.gpr, GPR_RBX);
-	insn = DECODE(8, 0x41, 0x0f, 0x22, 0xc4); /* mov cr0, r12 */
-	CHECK_EQ(insn.cr, 0);
-	CHECK_EQ(insn.gpr, 12);
-	CHECK_EQ(insn.len, 4);
-	insn = DECODE(4, 0x0f, 0x01, 0xf1); /* lmsw cx */
-	CHECK_EQ(insn.kind, INSN_LMSW);
-	CHECK_EQ(insn.gpr, GPR_RCX);
-	CHECK_EQ(DECODE(4, 0x0f, 0x01, 0x30).kind, INSN_UNKNOWN); /* lmsw [eax] */
-}
-
-static void test_decode_string_io(void)
-{
-	struct insn insn = DECODE(4, 0xf3, 0x2e, 0x67, 0x6e); /* rep outs dx, cs:[si] */
-
-	CHECK_EQ(insn.kind, INSN_OUTS);
-	CHECK(insn.rep);
-	CHECK_EQ(insn.segment, SEG_CS);
-	CHECK_EQ(insn.address_size, 2);
-	CHECK_EQ(DECODE(2, 0x67, 0x6e).address_size, 4);
-	CHECK_EQ(DECODE(8, 0x67, 0x6e).address_size, 4);
-	CHECK(!DECODE(8, 0x6e).rep);
-	CHECK_EQ(DECODE(8, 0x6e).segment, SEG_DS);
 }
 
 /* ---- console ------------------------------------------------------------------------ */
@@ -262,8 +159,6 @@ static void test_uart_registers(void)
 static const struct ktap_test tests[] = {
 	KTAP(test_config_defaults),	  KTAP(test_config_options),
 	KTAP(test_config_refuses),	  KTAP(test_config_long_lines),
-	KTAP(test_decode_lengths),	  KTAP(test_decode_prefixes),
-	KTAP(test_decode_control_registers), KTAP(test_decode_string_io),
 	KTAP(test_console_lines),	  KTAP(test_console_hostile_bytes),
 	KTAP(test_console_long_line),	  KTAP(test_uart_registers),
 };

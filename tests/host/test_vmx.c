@@ -9,6 +9,8 @@
 #include "arch/x86/extable.h"
 #include "arch/x86/vmx/vmx.h"
 #include "arch/x86/vmx/vmx_insn.h"
+#include "host/machine.h"
+#include "tests/host/fake_machine.h"
 #include "tests/host/ktap.h"
 
 /* ---- the fake processor -------------------------------------------------------------- */
@@ -629,6 +631,47 @@ static void test_dump(void)
 	CHECK(lines > 20);
 }
 
+static void test_nmi_window(void)
+{
+	vcpu_reset();
+	vmx.proc = PROC_HLT;
+	CHECK(vmx_nmi_allowed(&vcpu));
+	for (unsigned bit = 0; bit < 4; bit++) {
+		vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 1u << bit;
+		CHECK_EQ(vmx_nmi_allowed(&vcpu), bit == 2); /* blocking by SMI is no matter */
+	}
+	vmx_request_nmi_window(&vcpu, true);
+	CHECK_EQ(vmcs[VMCS_PROC], PROC_HLT | PROC_NMI_WINDOW);
+	vmx_request_nmi_window(&vcpu, false);
+	CHECK_EQ(vmcs[VMCS_PROC], PROC_HLT);
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = INTERRUPTIBILITY_STI;
+	vmx_request_nmi_window(&vcpu, true);
+	CHECK_EQ(vmcs[VMCS_PROC], PROC_HLT | PROC_INTR_WINDOW);
+	CHECK_EQ(decode((struct vmx_exit_info){ .reason = 8 }).reason, EXIT_NMI_WINDOW);
+}
+
+static void test_cr8(void)
+{
+	vcpu_reset();
+	fake_ram_create(1ul << 20);
+	vmx.virtual_apic_pa = 0x3000;
+	vmx.proc = PROC_HLT;
+	uint8_t *page = machine_phys_to_virt(vmx.virtual_apic_pa);
+
+	vmx_set_cr8(&vcpu, 0xb);
+	CHECK_EQ(page[0x80], 0xb0);
+	CHECK_EQ(vmx_get_cr8(&vcpu), 0xb);
+	vmx_trap_cr8_write(&vcpu, true);
+	CHECK_EQ(vmcs[VMCS_PROC], PROC_HLT | PROC_CR8_LOAD);
+	vmx_trap_cr8_write(&vcpu, false);
+	CHECK_EQ(vmcs[VMCS_PROC], PROC_HLT);
+	struct vm_exit exit = cr_access(0x308, 0);
+
+	CHECK_EQ(exit.reason, EXIT_CR_WRITE);
+	CHECK_EQ(exit.cr.cr, 8);
+	CHECK_EQ(exit.cr.gpr, 3);
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_controls_able),    KTAP(test_controls_optional), KTAP(test_controls_refuse),
 	KTAP(test_exit_reasons),     KTAP(test_exit_entry_failed), KTAP(test_exit_exceptions),
@@ -639,6 +682,7 @@ static const struct ktap_test tests[] = {
 	KTAP(test_state_shadows),    KTAP(test_state_long_mode),   KTAP(test_state_pdptes),
 	KTAP(test_state_msrs),       KTAP(test_state_msr_bitmap),  KTAP(test_rules),
 	KTAP(test_event_inject),     KTAP(test_event_recover),     KTAP(test_event_window),
+	KTAP(test_nmi_window),       KTAP(test_cr8),
 	KTAP(test_dump),
 };
 

@@ -20,11 +20,12 @@ VENDORS = ("qemu-svm", "bochs-vmx")
 # hypervisor down takes only its own pack with it.
 PACKS = {
     "memory": ("hello", "memory", "balloon", "unmap", "hypercall"),
-    "cpu": ("cpuid", "exceptions", "reinject", "singlestep", "fpu", "msr"),
+    "cpu": ("cpuid", "exceptions", "reinject", "singlestep", "fpu", "msr", "apic", "apictimer", "mmio"),
     "modes": ("paging", "realmode", "boot32", "mb2", "console"),
     "variants": (
-        "hello-flat", "hello-com1", "hello-e9", "hello-hc", "hello-port", "hello-shutdown", "hypercall-vmcall",
-    ),  # fmt: skip
+        *(f"hello-{how}" for how in ("flat", "com1", "e9", "hc", "port", "shutdown")),
+        "hypercall-vmcall",
+    ),
 }
 
 # The file of a guest, where it is not its name, and its options.

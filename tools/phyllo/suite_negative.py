@@ -132,8 +132,8 @@ def stopped_guests(platform: str) -> list[Test]:
     ]
 
     def wild() -> list[Module]:
-        writes, jumps = (variant("wild", f"wild-{how}", f"-- how={how}") for how in ("write", "exec"))
-        return [build.guest_module("wild"), writes, jumps, *hello()]
+        others = [variant("wild", f"wild-{how}", f"-- how={how}") for how in ("write", "exec", "decode")]
+        return [build.guest_module("wild"), *others, *hello()]
 
     # What the kernel protect (or slots) does last, and a word of the sentence that it is stopped with.
     protections = {
@@ -170,12 +170,24 @@ def stopped_guests(platform: str) -> list[Test]:
         boot_test(
             f"wild-{platform}",
             wild,
-            failed(*stopped("wild", "wild-write", "wild-exec"), *REPORT),
+            failed(
+                *stopped("wild", "wild-write", "wild-exec", "wild-decode"),
+                ("names RIP and bytes", SENTENCE + r"wild-decode: .*cannot emulate .* rip 0x[0-9a-f]+: 0f 10 07"),
+                *REPORT,
+            ),
             platform=platform,
         ),
         boot_test(
             f"hang-{platform}",
             lambda: [build.guest_module("hang"), *hello()],
+            failed(*stopped("hang"), ("names the limit", SENTENCE + r"hang: .*guest_timeout"), *REPORT),
+            platform=platform,
+            cmdline="guest_timeout=3",
+        ),
+        boot_test(
+            f"sleep-{platform}",
+            # it halts, and what its timer sends is never let through
+            lambda: [build.guest_module("hang", "-- how=sleep"), *hello()],
             failed(*stopped("hang"), ("names the limit", SENTENCE + r"hang: .*guest_timeout"), *REPORT),
             platform=platform,
             cmdline="guest_timeout=3",

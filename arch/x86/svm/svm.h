@@ -48,6 +48,11 @@ struct svm_vcpu {
 	struct svm_cpu *cpu;
 	uint64_t asid_generation;
 
+	/* NMIs are blocked from their injection until the guest has done its IRET. */
+	bool nmi_blocked;
+	bool iret_seen;    /* it is at iret_rip, not done yet */
+	uint64_t iret_rip;
+
 	/* Neither VMRUN nor VMLOAD switches these: moved by load and put. */
 	uint64_t dr[4];
 	uint64_t tsc_aux;
@@ -116,8 +121,15 @@ void svm_exit_decode(const struct svm_vcpu *svm, struct vm_exit *exit);
 void svm_event_inject(struct vcpu *vcpu);
 /* A valid EXITINTINFO -> vcpu->inject. */
 void svm_event_recover(struct vcpu *vcpu);
+/* After an exit while NMIs are blocked: has the IRET been reached, has it been done? */
+void svm_nmi_track(struct vcpu *vcpu);
 bool svm_intr_allowed(struct vcpu *vcpu);
 void svm_request_intr_window(struct vcpu *vcpu, bool on);
+bool svm_nmi_allowed(struct vcpu *vcpu);
+void svm_request_nmi_window(struct vcpu *vcpu, bool on);
+unsigned svm_get_cr8(struct vcpu *vcpu);
+void svm_set_cr8(struct vcpu *vcpu, unsigned priority);
+void svm_trap_cr8_write(struct vcpu *vcpu, bool on);
 void svm_clear_intr_shadow(struct vcpu *vcpu);
 void svm_pend_single_step(struct vcpu *vcpu);
 

@@ -20,6 +20,56 @@ static bool is_software(unsigned type)
 	return type >= EVENT_SOFT_INT;
 }
 
+/* ---- NMIs --------------------------------------------------------------------------- */
+
+static void intercept_iret(struct svm_vcpu *svm, bool on)
+{
+	struct vmcb_control *c = &svm->vmcb->control;
+
+	c->intercept_misc1 = on ? c->intercept_misc1 | INTERCEPT_IRET
+				: c->intercept_misc1 & ~INTERCEPT_IRET;
+	c->clean &= ~VMCB_CLEAN_INTERCEPTS;
+}
+
+/* EVENTINJ does not block further NMIs as the arrival of a real one does. */
+static void nmi_block(struct svm_vcpu *svm)
+{
+	svm->nmi_blocked = true;
+	svm->iret_seen = false;
+	intercept_iret(svm, true);
+}
+
+/*
+ * The intercept comes before the IRET.  An NMI there would meet a handler that has not left
+ * its stack; so it waits for an exit at another RIP.
+ */
+void svm_nmi_track(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	if (svm->vmcb->control.exit_code == VMEXIT_IRET) {
+		svm->iret_seen = true;
+		svm->iret_rip = vcpu->regs.rip;
+		intercept_iret(svm, false);
+	} else if (svm->iret_seen && vcpu->regs.rip != svm->iret_rip) {
+		svm->nmi_blocked = false;
+	}
+}
+
+bool svm_nmi_allowed(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	return !svm->nmi_blocked && !(svm->vmcb->control.int_state & VMCB_INT_SHADOW);
+}
+
+/* The IRET intercept, which is on anyway.  A shadow ends by itself at the next exit. */
+void svm_request_nmi_window(struct vcpu *vcpu, bool on)
+{
+}
+
+/* ---- injection ---------------------------------------------------------------------- */
+
 void svm_event_inject(struct vcpu *vcpu)
 {
 	struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
@@ -29,6 +79,8 @@ void svm_event_inject(struct vcpu *vcpu)
 	if (is_software(ev->type))
 		return;
 	c->event_inj = ev->vector | (uint32_t)ev->type << VMCB_EVENT_TYPE_SHIFT | VMCB_EVENT_VALID;
+	if (ev->type == EVENT_NMI)
+		nmi_block(svm_of(vcpu));
 	if (ev->has_error) {
 		c->event_inj |= VMCB_EVENT_HAS_ERROR;
 		c->event_error = ev->error;
@@ -99,4 +151,28 @@ void svm_pend_single_step(struct vcpu *vcpu)
 		.type = EVENT_EXCEPTION,
 		.vector = VEC_DB,
 	};
+}
+
+/* ---- CR8 ---------------------------------------------------------------------------- */
+
+unsigned svm_get_cr8(struct vcpu *vcpu)
+{
+	return svm_of(vcpu)->vmcb->control.int_ctl & VMCB_V_TPR_MASK;
+}
+
+void svm_set_cr8(struct vcpu *vcpu, unsigned priority)
+{
+	struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
+
+	c->int_ctl = (c->int_ctl & ~VMCB_V_TPR_MASK) | priority;
+	c->clean &= ~VMCB_CLEAN_INT_CTL;
+}
+
+void svm_trap_cr8_write(struct vcpu *vcpu, bool on)
+{
+	struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
+
+	c->intercept_cr_write = (uint16_t)(on ? c->intercept_cr_write | 1u << 8
+					      : c->intercept_cr_write & ~(1u << 8));
+	c->clean &= ~VMCB_CLEAN_INTERCEPTS;
 }

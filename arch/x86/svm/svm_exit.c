@@ -65,6 +65,8 @@ static enum exit_reason plain_reason(uint64_t code)
 		return EXIT_INTR_WINDOW;
 	case VMEXIT_NMI:
 		return EXIT_NMI;
+	case VMEXIT_IRET:
+		return EXIT_NMI_WINDOW;
 	case VMEXIT_EXCP_UD:
 		return EXIT_UD;
 	case VMEXIT_XSETBV:
@@ -136,6 +138,7 @@ static void decode_reason(const struct svm_vcpu *svm, uint64_t code, struct vm_e
 		break;
 	case VMEXIT_CR0_WRITE:
 	case VMEXIT_CR4_WRITE:
+	case VMEXIT_CR8_WRITE:
 		exit->reason = EXIT_CR_WRITE;
 		decode_cr(svm, code - VMEXIT_CR0_WRITE, exit);
 		break;

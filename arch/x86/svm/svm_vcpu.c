@@ -228,5 +228,7 @@ void svm_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 	vmcb->control.clean = svm->clean_mask;
 	if (vmcb->control.exit_int_info & VMCB_EVENT_VALID)
 		svm_event_recover(vcpu);
+	if (svm->nmi_blocked)
+		svm_nmi_track(vcpu);
 	svm_exit_decode(svm, exit);
 }

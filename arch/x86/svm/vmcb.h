@@ -21,6 +21,7 @@
 #define INTERCEPT_RDPMC       (1u << 15)
 #define INTERCEPT_CPUID       (1u << 18)
 #define INTERCEPT_RSM         (1u << 19)
+#define INTERCEPT_IRET        (1u << 20)
 #define INTERCEPT_INVD        (1u << 22)
 #define INTERCEPT_HLT         (1u << 24)
 #define INTERCEPT_INVLPGA     (1u << 26)
@@ -48,6 +49,7 @@
 enum vmcb_exit_code {
 	VMEXIT_CR0_WRITE = 0x10,
 	VMEXIT_CR4_WRITE = 0x14,
+	VMEXIT_CR8_WRITE = 0x18,
 	VMEXIT_EXCP_BASE = 0x40,
 	VMEXIT_EXCP_UD = 0x46,
 	VMEXIT_EXCP_MC = 0x52,
@@ -58,6 +60,7 @@ enum vmcb_exit_code {
 	VMEXIT_RDPMC = 0x6f,
 	VMEXIT_CPUID = 0x72,
 	VMEXIT_RSM = 0x73,
+	VMEXIT_IRET = 0x74,
 	VMEXIT_INVD = 0x76,
 	VMEXIT_HLT = 0x78,
 	VMEXIT_INVLPGA = 0x7a,
@@ -117,6 +120,7 @@ enum vmcb_exit_code {
 #define VMCB_TLB_FLUSH_ASID 3 /* needs FlushByASID */
 
 /* int_ctl */
+#define VMCB_V_TPR_MASK     0xfu
 #define VMCB_V_IRQ          (1u << 8)
 #define VMCB_V_PRIO_MASK    (0xfu << 16)
 #define VMCB_V_IGN_TPR      (1u << 20)

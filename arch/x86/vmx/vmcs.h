@@ -56,7 +56,9 @@
 #define PROC_RDPMC (1u << 11)
 #define PROC_CR3_LOAD (1u << 15)
 #define PROC_CR3_STORE (1u << 16)
+#define PROC_CR8_LOAD (1u << 19)
 #define PROC_TPR_SHADOW (1u << 21)
+#define PROC_NMI_WINDOW (1u << 22)
 #define PROC_IO (1u << 24) /* unconditional */
 #define PROC_MSR_BITMAP (1u << 28)
 #define PROC_MONITOR (1u << 29)
@@ -111,7 +113,7 @@
 
 #define VMX_REASONS(X)                                                                  \
 	X(EXCEPTION_NMI, 0) X(EXTERNAL_INTERRUPT, 1) X(TRIPLE_FAULT, 2) X(INIT, 3)      \
-	X(INTR_WINDOW, 7) X(TASK_SWITCH, 9) X(CPUID, 10) X(GETSEC, 11) X(HLT, 12)       \
+	X(INTR_WINDOW, 7) X(NMI_WINDOW, 8) X(TASK_SWITCH, 9) X(CPUID, 10) X(GETSEC, 11) X(HLT, 12)       \
 	X(INVD, 13) X(RDPMC, 15) X(VMCALL, 18) X(VMCLEAR, 19) X(VMLAUNCH, 20)           \
 	X(VMPTRLD, 21) X(VMPTRST, 22) X(VMREAD, 23) X(VMRESUME, 24) X(VMWRITE, 25)      \
 	X(VMXOFF, 26) X(VMXON, 27) X(CR_ACCESS, 28) X(IO, 30) X(RDMSR, 31)              \

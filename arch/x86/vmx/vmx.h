@@ -127,6 +127,11 @@ void vmx_event_inject(struct vcpu *vcpu);
 void vmx_event_recover(struct vcpu *vcpu, uint32_t info);
 bool vmx_intr_allowed(struct vcpu *vcpu);
 void vmx_request_intr_window(struct vcpu *vcpu, bool on);
+bool vmx_nmi_allowed(struct vcpu *vcpu);
+void vmx_request_nmi_window(struct vcpu *vcpu, bool on);
+unsigned vmx_get_cr8(struct vcpu *vcpu);
+void vmx_set_cr8(struct vcpu *vcpu, unsigned priority);
+void vmx_trap_cr8_write(struct vcpu *vcpu, bool on);
 void vmx_clear_intr_shadow(struct vcpu *vcpu);
 void vmx_pend_single_step(struct vcpu *vcpu);
 

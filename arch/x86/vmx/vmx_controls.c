@@ -26,7 +26,7 @@ static const struct control {
 } controls[] = {
 	{ WORD_PIN, REQUIRED, PIN_EXT_INTR, "external-interrupt exiting" },
 	{ WORD_PIN, REQUIRED, PIN_NMI, "NMI exiting" },
-	{ WORD_PIN, OPTIONAL, PIN_VIRTUAL_NMI, "virtual NMIs" },
+	{ WORD_PIN, REQUIRED, PIN_VIRTUAL_NMI, "virtual NMIs" },
 	{ WORD_PIN, OPTIONAL, PIN_TIMER, "the preemption timer" },
 	{ WORD_PROC, REQUIRED, PROC_HLT, "HLT exiting" },
 	{ WORD_PROC, REQUIRED, PROC_MWAIT, "MWAIT exiting" },

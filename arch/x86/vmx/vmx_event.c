@@ -7,6 +7,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
+#include "host/machine.h"
 
 static bool has_insn_len(unsigned type)
 {
@@ -69,16 +70,68 @@ bool vmx_intr_allowed(struct vcpu *vcpu)
 		 (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 }
 
-void vmx_request_intr_window(struct vcpu *vcpu, bool on)
+static void set_proc(struct vcpu *vcpu, uint32_t bit, bool on)
 {
 	struct vmx_vcpu *v = vmx_of(vcpu);
-	uint32_t proc = on ? v->proc | PROC_INTR_WINDOW : v->proc & ~PROC_INTR_WINDOW;
+	uint32_t proc = on ? v->proc | bit : v->proc & ~bit;
 
 	if (proc == v->proc)
 		return;
 	v->proc = proc;
 	vmcs_write(VMCS_PROC, proc);
 }
+
+void vmx_request_intr_window(struct vcpu *vcpu, bool on)
+{
+	set_proc(vcpu, PROC_INTR_WINDOW, on);
+}
+
+/* ---- NMIs ---------------------------------------------------------------------------- */
+
+/* Some processors refuse to inject an NMI in the shadow of STI (SDM vol. 3C, 27.3.1.5). */
+bool vmx_nmi_allowed(struct vcpu *vcpu)
+{
+	return !(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) &
+		 (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+}
+
+/*
+ * The NMI window may open inside the shadow of STI, where nothing could be injected: then
+ * IF is 1 and the interrupt window, which opens behind the shadow, does as well.
+ */
+void vmx_request_nmi_window(struct vcpu *vcpu, bool on)
+{
+	bool sti = on && (vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_STI);
+
+	set_proc(vcpu, PROC_NMI_WINDOW, on && !sti);
+	if (sti)
+		set_proc(vcpu, PROC_INTR_WINDOW, true);
+}
+
+/* ---- CR8 ----------------------------------------------------------------------------- */
+
+/* The TPR of the virtual-APIC page, which the TPR shadow gives to MOV CR8. */
+static uint8_t *virtual_tpr(struct vcpu *vcpu)
+{
+	return (uint8_t *)machine_phys_to_virt(vmx_of(vcpu)->virtual_apic_pa) + 0x80;
+}
+
+unsigned vmx_get_cr8(struct vcpu *vcpu)
+{
+	return *virtual_tpr(vcpu) >> 4;
+}
+
+void vmx_set_cr8(struct vcpu *vcpu, unsigned priority)
+{
+	*virtual_tpr(vcpu) = (uint8_t)(priority << 4);
+}
+
+void vmx_trap_cr8_write(struct vcpu *vcpu, bool on)
+{
+	set_proc(vcpu, PROC_CR8_LOAD, on);
+}
+
+/* ---- shadows and single steps --------------------------------------------------------- */
 
 void vmx_clear_intr_shadow(struct vcpu *vcpu)
 {

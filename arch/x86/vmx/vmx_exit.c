@@ -22,6 +22,7 @@ static const struct {
 	ROW(EXTERNAL_INTERRUPT, EXIT_INTR, 0),
 	ROW(TRIPLE_FAULT, EXIT_TRIPLE_FAULT, 0),
 	ROW(INTR_WINDOW, EXIT_INTR_WINDOW, 0),
+	ROW(NMI_WINDOW, EXIT_NMI_WINDOW, 0),
 	ROW(TASK_SWITCH, EXIT_TASK_SWITCH, QUAL | INSN),
 	ROW(CPUID, EXIT_CPUID, INSN),
 	ROW(GETSEC, EXIT_VIRT_INSN, INSN),
@@ -196,6 +197,7 @@ bool vmx_exit_between_insns(const struct vmx_exit_info *info)
 	switch (basic_reason(info->reason)) {
 	case REASON_EXTERNAL_INTERRUPT:
 	case REASON_INTR_WINDOW:
+	case REASON_NMI_WINDOW:
 	case REASON_PREEMPT_TIMER:
 		return true;
 	case REASON_EXCEPTION_NMI:

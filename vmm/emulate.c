@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Emulation of instructions with a device as an operand; see emulate.h.
+ *
+ * Each goes the same way: locate every operand (which may raise exceptions), see that
+ * one of them is the address that faulted, and only then read, compute, write, and change
+ * registers last.  A device's read is never repeated.
+ */
+#include "vmm/emulate.h"
+
+#include "arch/x86/cpu.h"
+#include "vmm/emulate_alu.h"
+#include "vmm/emulate_operand.h"
+#include "vmm/inject.h"
+#include "vmm/insn.h"
+#include "vmm/virt.h"
+#include "vmm/vm.h"
+
+/*
+ * Another vCPU may change the code or the page tables between the access and our look at
+ * them: then the guest simply runs again.  That often in a row it is we who are wrong.
+ */
+#define RACES_MAX 64
+
+/* Elements of a repeated string instruction for one exit: interrupts and limits get their turn. */
+#define STRING_BATCH 256
+
+enum outcome {
+	DONE,    /* step over it */
+	AGAIN,   /* run the guest where it is: exception, more elements, VM stopped */
+	RACED,   /* this is not the instruction that faulted */
+};
+
+/* ---- registers ------------------------------------------------------------------ */
+
+static uint64_t read_register(const struct vcpu *vcpu, const struct insn *insn)
+{
+	return vcpu->regs.gpr[insn->gpr] >> (insn->gpr_high ? 8 : 0);
+}
+
+static void write_register(struct vcpu *vcpu, const struct insn *insn, uint64_t value)
+{
+	uint64_t *gpr = &vcpu->regs.gpr[insn->gpr];
+
+	if (insn->gpr_high)
+		*gpr = (*gpr & ~0xff00ul) | (value & 0xff) << 8;
+	else
+		*gpr = insn_merge(*gpr, value, insn->reg_size);
+}
+
+static uint64_t sign_extend(uint64_t value, unsigned bytes)
+{
+	unsigned unused = 64 - 8 * bytes;
+
+	return (uint64_t)((int64_t)(value << unused) >> unused);
+}
+
+/* ---- one operand in memory --------------------------------------------------------- */
+
+static bool reads_memory(const struct insn *insn)
+{
+	return insn->kind != INSN_MOV || insn->to_reg;
+}
+
+static bool writes_memory(const struct insn *insn)
+{
+	switch (insn->kind) {
+	case INSN_CMP: case INSN_TEST: case INSN_BT: case INSN_MOVZX: case INSN_MOVSX:
+		return false;
+	default:
+		return !insn->to_reg;
+	}
+}
+
+/* The destination is written whatever the comparison says, as the processor does. */
+static uint64_t compare_exchange(struct vcpu *vcpu, const struct insn *insn, uint64_t memory)
+{
+	uint64_t *rax = &vcpu->regs.gpr[GPR_RAX];
+
+	emulate_alu(INSN_CMP, insn->operand_size, *rax, memory, &vcpu->regs.rflags);
+	if (vcpu->regs.rflags & FLAG_ZF)
+		return read_register(vcpu, insn);
+	*rax = insn_merge(*rax, memory, insn->operand_size);
+	return memory;
+}
+
+/* The new value of memory; registers and flags change. */
+static uint64_t compute(struct vcpu *vcpu, const struct insn *insn, uint64_t memory)
+{
+	uint64_t source = insn->has_imm ? (uint64_t)insn->imm : read_register(vcpu, insn);
+	uint64_t *rflags = &vcpu->regs.rflags, result;
+
+	switch (insn->kind) {
+	case INSN_MOV:
+		if (!insn->to_reg)
+			return source;
+		write_register(vcpu, insn, memory);
+		return memory;
+	case INSN_MOVZX:
+		write_register(vcpu, insn, memory);
+		return memory;
+	case INSN_MOVSX:
+		write_register(vcpu, insn, sign_extend(memory, insn->operand_size));
+		return memory;
+	case INSN_XCHG:
+		write_register(vcpu, insn, memory);
+		return source;
+	case INSN_XADD:
+		result = emulate_alu(INSN_XADD, insn->operand_size, memory, source, rflags);
+		write_register(vcpu, insn, memory);
+		return result;
+	case INSN_CMPXCHG:
+		return compare_exchange(vcpu, insn, memory);
+	default:
+		break;
+	}
+	if (!insn->to_reg)
+		return emulate_alu(insn->kind, insn->operand_size, memory, source, rflags);
+	result = emulate_alu(insn->kind, insn->operand_size, source, memory, rflags);
+	if (insn->kind != INSN_CMP)
+		write_register(vcpu, insn, result);
+	return memory;
+}
+
+static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, gpa_t gpa)
+{
+	bool write = writes_memory(insn);
+	uint64_t offset = decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
+	uint64_t value = 0;
+	struct vcpu_regs before = vcpu->regs;
+	struct operand op;
+
+	if (!operand_locate(vcpu, insn->segment, offset, insn->operand_size,
+			    write ? ACC_W : ACC_R, &op))
+		return AGAIN;
+	if (!operand_contains(&op, gpa))
+		return RACED;
+	if (reads_memory(insn) && !operand_read(vcpu, &op, &value))
+		return AGAIN;
+	value = compute(vcpu, insn, value);
+	if (write && !operand_write(vcpu, &op, value)) {
+		vcpu->regs = before; /* for the report */
+		return AGAIN;
+	}
+	return DONE;
+}
+
+/* ---- strings -------------------------------------------------------------------------- */
+
+struct string {
+	struct operand from, to;
+	bool reads, writes;
+};
+
+static uint64_t index_offset(const struct vcpu *vcpu, const struct insn *insn, unsigned reg)
+{
+	return vcpu->regs.gpr[reg] & insn_mask(insn->address_size);
+}
+
+static bool string_locate(struct vcpu *vcpu, const struct insn *insn, struct string *s)
+{
+	if (s->reads && !operand_locate(vcpu, insn->segment, index_offset(vcpu, insn, GPR_RSI),
+					insn->operand_size, ACC_R, &s->from))
+		return false;
+	return !s->writes || operand_locate(vcpu, SEG_ES, index_offset(vcpu, insn, GPR_RDI),
+					    insn->operand_size, ACC_W, &s->to);
+}
+
+static bool string_element(struct vcpu *vcpu, const struct insn *insn, const struct string *s)
+{
+	uint64_t *gpr = vcpu->regs.gpr;
+	uint64_t value = gpr[GPR_RAX];
+	int64_t step = vcpu->regs.rflags & FLAG_DF ? -(int64_t)insn->operand_size
+						   : insn->operand_size;
+
+	if (s->reads && !operand_read(vcpu, &s->from, &value))
+		return false;
+	if (s->writes && !operand_write(vcpu, &s->to, value))
+		return false;
+	if (insn->kind == INSN_LODS)
+		gpr[GPR_RAX] = insn_merge(gpr[GPR_RAX], value, insn->operand_size);
+	if (s->reads)
+		insn_advance(&gpr[GPR_RSI], insn->address_size, step);
+	if (s->writes)
+		insn_advance(&gpr[GPR_RDI], insn->address_size, step);
+	return true;
+}
+
+static bool string_touches(const struct string *s, gpa_t gpa)
+{
+	return (s->reads && operand_contains(&s->from, gpa)) ||
+	       (s->writes && operand_contains(&s->to, gpa));
+}
+
+static bool string_in_device(const struct string *s)
+{
+	return (s->reads && operand_in_device(&s->from)) ||
+	       (s->writes && operand_in_device(&s->to));
+}
+
+/* Elements outside devices are the processor's own business again. */
+static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, gpa_t gpa)
+{
+	struct string s = { .reads = insn->kind != INSN_STOS, .writes = insn->kind != INSN_LODS };
+	uint64_t *rcx = &vcpu->regs.gpr[GPR_RCX];
+	/* Single-stepping traps after every element. */
+	bool stepping = vcpu->regs.rflags & RFLAGS_TF;
+
+	for (unsigned n = 0; n < (stepping ? 1 : STRING_BATCH); n++) {
+		if (insn->rep && !index_offset(vcpu, insn, GPR_RCX))
+			return RACED;
+		if (!string_locate(vcpu, insn, &s))
+			return AGAIN;
+		if (!n && !string_touches(&s, gpa))
+			return RACED;
+		if (!string_in_device(&s))
+			return AGAIN;
+		if (!string_element(vcpu, insn, &s))
+			return AGAIN;
+		if (!insn->rep)
+			return DONE;
+		insn_advance(rcx, insn->address_size, -1);
+		if (!index_offset(vcpu, insn, GPR_RCX))
+			return DONE;
+	}
+	if (stepping)
+		virt->pend_single_step(vcpu);
+	return AGAIN;
+}
+
+/* ---- from the exit ------------------------------------------------------------------------ */
+
+static bool fetch(struct vcpu *vcpu, struct insn *insn)
+{
+	struct insn_fault f;
+	int err = insn_fetch_fault(vcpu, insn, &f);
+
+	if (!err && (insn_has_mem(insn->kind) || insn->kind >= INSN_STOS))
+		return true;
+	if (err == -EFAULT) /* unmapped meanwhile: it would fault if it ran again */
+		inject_page_fault(vcpu, f.gva, f.error);
+	else if (err && err != -ENOEXEC)
+		vm_stop_report(vcpu, "cannot read the instruction that accessed a device");
+	else
+		insn_stop(vcpu, insn, "cannot emulate the instruction that accessed a device");
+	return false;
+}
+
+static void raced(struct vcpu *vcpu, const struct insn *insn)
+{
+	if (++vcpu->emulate_races >= RACES_MAX)
+		insn_stop(vcpu, insn, "the operand of the instruction is not where the access was");
+}
+
+void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
+{
+	struct insn insn;
+
+	if ((pf->access & ACC_X) || pf->gpt_walk || vcpu->inject.valid) {
+		vm_stop_report(vcpu, "%s in a device, at guest-physical 0x%lx",
+			       pf->access & ACC_X ? "execution"
+			       : pf->gpt_walk	  ? "a page table"
+						  : "delivery of an event to memory",
+			       pf->gpa);
+		return;
+	}
+	if (!fetch(vcpu, &insn))
+		return;
+	enum outcome outcome = insn_has_mem(insn.kind) ? emulate_plain(vcpu, &insn, pf->gpa)
+						       : emulate_string(vcpu, &insn, pf->gpa);
+	if (outcome == RACED) {
+		raced(vcpu, &insn);
+		return;
+	}
+	vcpu->emulate_races = 0;
+	if (outcome == DONE)
+		vcpu_skip(vcpu, insn.len);
+}
