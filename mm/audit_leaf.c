@@ -41,7 +41,7 @@ static void check_bits(const struct suspect *s)
 		accuse(s, "maps beyond physical memory: entry", raw);
 	if ((raw & fmt->leaf) != fmt->leaf || (raw & fmt->type) != type)
 		accuse(s, "lacks bits of its format: entry", raw);
-	if (raw & (SPTE_FROZEN_BIT | SPTE_NX_SPLIT))
+	if (raw & (SPTE_FROZEN_BIT | SPTE_NX_SPLIT | (s->level == PG_LEVEL_4K ? fmt->huge : 0)))
 		accuse(s, "has bits that no leaf has: entry", raw);
 }
 

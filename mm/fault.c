@@ -101,8 +101,11 @@ static enum mmu_pf_result fault_reserved(struct mmu_vcpu *vcpu, struct page_faul
 		stat_add(vcpu->vm, pf_mmio_spte, 1);
 		return MMU_PF_EMULATE;
 	case MMIO_FOREIGN:
-		port_log("mmu: %s: the processor finds the entry for gpa 0x%lx malformed",
-			 vcpu->vm->name, (unsigned long)pf->gpa);
+		/* Once: a guest that can cause this could do so for ever. */
+		if (!atomic_exchange_explicit(&vcpu->vm->malformed_told, true,
+					      memory_order_relaxed))
+			port_log("mmu: %s: the processor finds the entry for gpa 0x%lx malformed",
+				 vcpu->vm->name, (unsigned long)pf->gpa);
 		return MMU_PF_EMULATE;
 	default:
 		return fault_handle(vcpu, pf);

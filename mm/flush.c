@@ -28,8 +28,6 @@
 
 #include "mm/root.h"
 
-#include "mm/root.h"
-
 /* 20 s of a 3 GHz clock: a processor that ignores a kick that long is lost. */
 #define FLUSH_WAIT_LIMIT (1ul << 36)
 

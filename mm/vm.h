@@ -93,6 +93,8 @@ struct mmu_vm {
 	_Atomic uint64_t mmio_entries;     /* mmio.h */
 	uint8_t fault_around;              /* set at creation */
 
+	_Atomic bool malformed_told;       /* fault.c */
+
 	struct mmu_counters counters;
 };
 
