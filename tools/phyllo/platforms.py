@@ -21,12 +21,13 @@ OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 BOCHS_IPS = 10_000_000
 
 # QEMU exits with (value << 1) | 1 of what was written to isa-debug-exit.
-EXIT_OK, EXIT_FAILED, EXIT_PANIC, EXIT_NO_VIRT = 33, 35, 37, 39
+EXIT_OK, EXIT_FAILED, EXIT_PANIC, EXIT_NO_VIRT, EXIT_BOOT = 33, 35, 37, 39, 41
 EXIT_MEANING = {
     EXIT_OK: "success",
     EXIT_FAILED: "a guest failed or could not be started",
     EXIT_PANIC: "the hypervisor crashed",
     EXIT_NO_VIRT: "this machine cannot run guests",
+    EXIT_BOOT: "the boot code refused to start the hypervisor",
     # -no-reboot ends QEMU with 0 when the machine resets itself
     0: "the machine reset itself: a triple fault of the hypervisor, most likely",
 }
