@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One-shot timers, any number of them: each is kept by the CPU that set it, which calls it in
+ * interrupt context.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct timer {
+	void (*fn)(void *arg);
+	void *arg;
+	uint64_t at; /* machine_cycles() */
+	/* timer.c's own */
+	struct timer *next, **link;
+	unsigned cpu;
+	bool armed;
+};
+
+void timer_init(struct timer *t, void (*fn)(void *arg), void *arg);
+/* From now on at that time, whatever it was set to before.  Any context, no other use of t at once. */
+void timer_set(struct timer *t, uint64_t at);
+/*
+ * It will not be called any more, and is not being called, unless by the caller's own CPU.  Any CPU; not from within
+ * a handler of another timer.
+ */
+void timer_cancel(struct timer *t);
