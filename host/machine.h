@@ -32,15 +32,41 @@ bool machine_irqs_enabled(void);
 int machine_run_on(unsigned cpu, void (*fn)(void *), void *arg);
 int machine_run_on_others(void (*fn)(void *), void *arg);
 
-/* Kick: an IPI with no effect but to end guest mode or HLT there. */
+/* Kick: an IPI with no effect but to end guest mode or HLT there.  Not itself, and any context. */
 void machine_kick_cpu(unsigned cpu);
 
 /*
  * Call fn(arg) on this CPU, in interrupt context, once its TSC has reached cycles; a new alarm
- * takes the place of the last one.  Interrupts off.
+ * takes the place of the last one.  Interrupts off.  For host/timer.c, which shares it out.
  */
 void machine_alarm_set(uint64_t cycles, void (*fn)(void *arg), void *arg);
 void machine_alarm_cancel(void);
+
+/* ---- stacks and contexts: what threads are made of (host/sched.c) -------------------------- */
+
+/* The unmapped page under a stack is where an overflow faults. */
+struct stack {
+	uint64_t guard; /* 4K */
+	uint64_t top;
+};
+
+/* 16 KiB; 0 or -ENOMEM.  Any context but NMI. */
+int machine_stack_alloc(struct stack *out);
+/* No CPU is on it. */
+void machine_stack_free(const struct stack *s);
+
+/* Where whoever does not run goes on. */
+struct context {
+	void *sp;
+};
+
+/* The first switch to it calls fn(arg) on that stack, with interrupts off; fn never returns. */
+void machine_context_init(struct context *c, const struct stack *s, void (*fn)(void *arg), void *arg);
+/*
+ * Go on in *to, on its stack s, and return once somebody switches to *from, which may be another CPU.
+ * Interrupts off, preemption not disabled (mm/port.h).
+ */
+void machine_context_switch(struct context *from, const struct context *to, const struct stack *s);
 
 /* ---- stages --------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One-shot timers, any number of them: each is kept by the CPU that set it, which calls it in
- * interrupt context.
+ * interrupt context.  machine_alarm_set() is behind it, and is nobody else's.
  */
 #pragma once
 
@@ -19,10 +19,13 @@ struct timer {
 };
 
 void timer_init(struct timer *t, void (*fn)(void *arg), void *arg);
-/* From now on at that time, whatever it was set to before.  Any context, no other use of t at once. */
+/*
+ * From now on at that time, whatever it was set to before; a time that has passed means at once.  A call
+ * for the former time may be going on.  Any context, its own handler included; no other use of t at once.
+ */
 void timer_set(struct timer *t, uint64_t at);
 /*
  * It will not be called any more, and is not being called, unless by the caller's own CPU.  Any CPU; not from within
- * a handler of another timer.
+ * a handler of another timer, and with no lock held that its handler takes.
  */
 void timer_cancel(struct timer *t);

@@ -4,6 +4,7 @@
 
 #include "arch/x86/machine_init.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/stack.h"
 #include "boot/boot_info.h"
 #include "boot/image.h"
 #include "host/log.h"
@@ -16,24 +17,19 @@
 
 #define DEVICE_BASE 0xffffc00000000000ul
 #define DEVICE_END 0xffffd00000000000ul
-#define STACKS_BASE 0xffffd00000000000ul
 #define DIRECT_MAP_SIZE (DEVICE_BASE - DIRECT_MAP_BASE)
-
-#define CPU_STACK_ORDER 2
-#define CPU_STACK_SIZE (PAGE_SIZE << CPU_STACK_ORDER)
 
 /* The legacy video memory is no RAM whatever is said; the BIOS area above it holds tables. */
 #define VGA_START 0xa0000ul
 #define VGA_END 0xc0000ul
 #define LOW_END 0x100000ul
 
-/* Guards whatever changes the tables and the two bump pointers; taken with interrupts off. */
+/* Guards whatever changes the tables and the bump pointer; taken with interrupts off. */
 static spinlock_t lock = SPINLOCK_INIT;
 static uint64_t device_next = DEVICE_BASE;
-static uint64_t stack_next = STACKS_BASE;
 
 /* Each with its guard page, which is the lowest page of the array. */
-static char boot_ist[IST_COUNT][PAGE_SIZE + CPU_STACK_SIZE] __attribute__((aligned(4096)));
+static char boot_ist[IST_COUNT][PAGE_SIZE + STACK_SIZE] __attribute__((aligned(4096)));
 
 /* ---- the image ----------------------------------------------------------------- */
 
@@ -204,23 +200,25 @@ void *layout_map_framebuffer(uint64_t pa, uint64_t size)
 	return map_device(pa, size, PAGING_WC);
 }
 
-int layout_stack_alloc(struct stack *out)
+int layout_map(uint64_t va, uint64_t pa, uint64_t size)
 {
-	uint64_t pa = pages_alloc(CPU_STACK_ORDER, PAGES_ZERO), flags;
-	int err;
+	uint64_t flags = machine_irq_save();
 
-	if (pa == PAGES_NONE)
-		return -ENOMEM;
-	flags = machine_irq_save();
 	spin_lock(&lock);
-	out->guard = stack_next;
-	out->top = stack_next + PAGE_SIZE + CPU_STACK_SIZE;
-	err = paging_map(out->guard + PAGE_SIZE, pa, CPU_STACK_SIZE, PAGING_W | PAGING_4K);
-	/* When it failed, part of the place may be mapped: it is not used again. */
-	stack_next = out->top;
+	int err = paging_map(va, pa, size, PAGING_W | PAGING_4K);
 	spin_unlock(&lock);
 	machine_irq_restore(flags);
 	return err;
+}
+
+void layout_unmap(uint64_t va, uint64_t size)
+{
+	uint64_t flags = machine_irq_save();
+
+	spin_lock(&lock);
+	paging_unmap(va, size);
+	spin_unlock(&lock);
+	machine_irq_restore(flags);
 }
 
 uint64_t machine_virt_to_phys(const void *va)

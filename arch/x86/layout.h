@@ -18,8 +18,9 @@
 
 struct boot_info;
 
-/* A stack of CPU_STACK_SIZE bytes; 0 or -ENOMEM. */
-int layout_stack_alloc(struct stack *out);
+/* [LAYOUT_STACKS_BASE, LAYOUT_STACKS_END) is stack.c's to map and unmap. */
+#define LAYOUT_STACKS_BASE 0xffffd00000000000ul
+#define LAYOUT_STACKS_END  0xffffe00000000000ul
 /* Write-combining, for framebuffers; else as machine_map_device(). */
 void *layout_map_framebuffer(uint64_t pa, uint64_t size);
 /*
@@ -27,5 +28,11 @@ void *layout_map_framebuffer(uint64_t pa, uint64_t size);
  * direct map.  NULL when it does not, or no memory for the tables.
  */
 const void *layout_map_firmware(void *boot_info, uint64_t pa, uint64_t size);
+/*
+ * Map pages at a place of the caller's; take the mapping away.  The processors' TLBs, this one's included,
+ * may remember what was there: see stack.c.
+ */
+int layout_map(uint64_t va, uint64_t pa, uint64_t size);
+void layout_unmap(uint64_t va, uint64_t size);
 /* The stacks of the boot CPU, which lie in the image. */
 void layout_boot_stacks(struct percpu *p);

@@ -12,11 +12,14 @@
 #include "arch/x86/pic.h"
 #include "arch/x86/serial.h"
 #include "arch/x86/smp.h"
+#include "arch/x86/stack.h"
 #include "arch/x86/timer.h"
 #include "boot/boot_info.h"
 #include "host/acpi.h"
 #include "host/log.h"
 #include "host/machine.h"
+#include "host/sched.h"
+#include "mm/errno.h"
 
 void machine_init_early(const struct boot_info *bi)
 {
@@ -56,6 +59,10 @@ int machine_init_cpus(const struct boot_info *bi, unsigned max_cpus)
 	err = timer_calibrate();
 	if (err)
 		return err;
+	if (stack_init() || sched_init(&percpu_boot.stack)) {
+		log_error("no memory for the first threads");
+		return -ENOMEM;
+	}
 	timer_start();
 	machine_irq_enable();
 	smp_start(bi, &acpi, max_cpus);

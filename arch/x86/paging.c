@@ -146,6 +146,30 @@ int paging_map(uint64_t va, uint64_t pa, uint64_t size, unsigned flags)
 	return paging_map_in(root_pa, va, pa, size, flags);
 }
 
+static void unmap_one(uint64_t va)
+{
+	uint64_t *table = table_at(root_pa);
+
+	for (unsigned level = PG_LEVEL_512G;; level--) {
+		uint64_t *entry = &table[level_index(va >> PAGE_SHIFT, level)];
+
+		if (!(*entry & PTE_P))
+			return;
+		if (level == PG_LEVEL_4K) {
+			*entry = 0;
+			return;
+		}
+		BUG_ON(*entry & PTE_LARGE);
+		table = table_at(*entry & PTE_ADDRESS);
+	}
+}
+
+void paging_unmap(uint64_t va, uint64_t size)
+{
+	for (uint64_t done = 0; done < size; done += PAGE_SIZE)
+		unmap_one(va + done);
+}
+
 static void free_tables(uint64_t *table, unsigned entries, unsigned level)
 {
 	for (unsigned i = 0; i < entries; i++) {

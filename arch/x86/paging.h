@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The hypervisor's own page tables: the mechanism.  Four levels, one root for
- * all CPUs, entries only ever added after boot (so nothing has to be flushed); what
- * is mapped where is decided in layout.c.
+ * all CPUs, tables only ever added after boot; what is mapped where is decided in layout.c.
+ * Pages are taken away only by stack.c, which sees to the TLBs.
  */
 #pragma once
 
@@ -33,6 +33,8 @@ uint64_t paging_root(void);
 int paging_map(uint64_t va, uint64_t pa, uint64_t size, unsigned flags);
 /* The same under another root. */
 int paging_map_in(uint64_t root, uint64_t va, uint64_t pa, uint64_t size, unsigned flags);
+/* Take 4K pages away; the tables stay.  Nothing is flushed. */
+void paging_unmap(uint64_t va, uint64_t size);
 /* Free the tables of the lower half of a root. */
 void paging_free_low(uint64_t root);
 

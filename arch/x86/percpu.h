@@ -13,27 +13,22 @@
 
 #include "arch/x86/gdt.h"
 #include "arch/x86/ipi.h"
-
-/* A stack and the unmapped page under it, where an overflow faults. */
-struct stack {
-	uint64_t guard; /* 4K; [guard, guard + 4K) is not mapped */
-	uint64_t top;
-};
+#include "host/machine.h"
 
 struct percpu {
 	struct percpu *self; /* at gs:0 */
 	unsigned id;
 	uint32_t apic_id;
-	struct stack stack;          /* what the CPU runs on */
+	struct stack stack;          /* what the CPU runs on, its own or a thread's */
 	struct stack ist[IST_COUNT]; /* ist[n] belongs to enum ist n */
 	struct gdt gdt;
 	struct tss tss;
 	struct ipi_mailbox mailbox;
 	_Atomic bool online;
 	_Atomic bool stopped; /* by a panic on another CPU */
+	_Atomic uint64_t stacks_seen; /* stack.c */
 
 	/* Used only on the CPU itself, its interrupt handlers included. */
-	bool need_resched;
 	unsigned preempt_depth;
 	uint64_t ticks, nmis, stray_interrupts;
 	uint64_t tick_at;        /* TSC of the next tick */

@@ -9,6 +9,7 @@
 #include "host/machine.h"
 #include "host/object.h"
 #include "host/pages.h"
+#include "host/thread.h"
 #include "lib/util.h"
 #include "vmm/vm.h"
 
@@ -72,21 +73,20 @@ void port_preempt_enable(void)
 	percpu_this()->preempt_depth--;
 }
 
-/* The tick sets it. */
 bool port_need_resched(void)
 {
-	return *(volatile bool *)&percpu_this()->need_resched;
+	return thread_should_yield();
 }
 
-/* Let interrupts in, whatever the caller had: they are all that waits for this CPU. */
+/* Lets interrupts in as well, whatever the caller had. */
 void port_resched(void)
 {
 	uint64_t flags = machine_irq_save();
 
 	BUG_ON(percpu_this()->preempt_depth);
-	percpu_this()->need_resched = false;
 	machine_irq_enable();
 	machine_relax();
+	thread_yield();
 	machine_irq_save();
 	machine_irq_restore(flags);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Starting the other CPUs, one after the other: INIT, STARTUP, STARTUP (SDM vol. 3A, 9.4.4),
- * boot/trampoline.asm, smp_entry(), and from there idle, waiting for calls.
+ * boot/trampoline.asm, smp_entry(), and from there into the scheduler.
  *
  * The trampoline and a root of its own, which has the trampoline's page mapped where it is,
  * take two pages below 1 MiB; the CPU leaves that root as soon as it is in C, so the
@@ -23,6 +23,7 @@
 #include "host/log.h"
 #include "host/machine.h"
 #include "host/object.h"
+#include "host/sched.h"
 #include "lib/string.h"
 #include "lib/util.h"
 #include "mm/errno.h"
@@ -113,8 +114,9 @@ _Noreturn static void smp_entry(void *arg)
 	timer_start();
 	/* pairs with the acquire in wait_online() */
 	atomic_store_explicit(&p->online, true, memory_order_release);
+	machine_irq_enable();
 	for (;;)
-		machine_idle();
+		sched_idle();
 }
 
 /* ---- on the boot CPU -------------------------------------------------------------------- */
@@ -186,10 +188,12 @@ static int cpu_launch(const struct launch_pad *pad, struct percpu *p)
 static struct percpu *percpu_create(unsigned id)
 {
 	struct percpu *p = object_alloc(sizeof(*p));
-	int err = p ? layout_stack_alloc(&p->stack) : -ENOMEM;
+	int err = p ? machine_stack_alloc(&p->stack) : -ENOMEM;
 
 	for (unsigned i = 0; i < IST_COUNT && !err; i++)
-		err = layout_stack_alloc(&p->ist[i]);
+		err = machine_stack_alloc(&p->ist[i]);
+	if (!err)
+		err = sched_cpu_prepare(id, &p->stack);
 	if (err) {
 		log_error("no memory for CPU %u: it and those after it are left out", id);
 		return NULL;

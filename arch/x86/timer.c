@@ -7,8 +7,10 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/stack.h"
 #include "host/log.h"
 #include "host/machine.h"
+#include "host/sched.h"
 #include "mm/errno.h"
 
 #define PIT_HZ 1193182ul
@@ -242,11 +244,12 @@ void timer_interrupt(void)
 		uint64_t tick = cycles_per_tick();
 
 		p->ticks++;
-		p->need_resched = true;
 		/* Ticks that an emulator's host slept through are not made up for. */
 		p->tick_at += tick;
 		if ((int64_t)(now - p->tick_at) >= 0)
 			p->tick_at = now + tick;
+		stack_tick();
+		sched_tick();
 	}
 	if (now >= p->alarm_at) {
 		p->alarm_at = ALARM_NONE;
