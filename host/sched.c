@@ -188,6 +188,7 @@ void sched_enqueue(struct thread *t)
 	struct sched_cpu *c = choose_cpu(t);
 
 	counter_add(&c->wakeups, 1);
+	counter_add(&t->wakeups, 1);
 	join_and_wake(c, t);
 }
 

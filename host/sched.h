@@ -33,7 +33,7 @@ void sched_tick(void);
 struct sched_stats {
 	uint64_t switches;   /* to another thread, or to nothing */
 	uint64_t migrations; /* taken over from other CPUs */
-	uint64_t wakeups;    /* of threads that were put into its queue */
+	uint64_t wakeups;    /* threads that began to wait here: woken up, started, sent on */
 	uint64_t kicks;      /* sent to it for that */
 	uint64_t idle_cycles;
 };

@@ -10,6 +10,7 @@
 #include "host/machine.h"
 #include "host/pages.h"
 #include "host/param.h"
+#include "host/thread.h"
 #include "vmm/guests.h"
 #include "vmm/monitor.h"
 #include "vmm/report.h"
@@ -84,7 +85,7 @@ _Noreturn static void run_guests(const struct boot_info *bi)
 	if (param.end == 2) {
 		log_rawf("phyllo: halted (end=halt)\n");
 		for (;;)
-			machine_idle();
+			thread_park();
 	}
 	if (res.failed)
 		end(MACHINE_END_FAILED, res.first_failure);

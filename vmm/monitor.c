@@ -7,6 +7,7 @@
 #include "host/object.h"
 #include "host/pages.h"
 #include "host/param.h"
+#include "host/sched.h"
 #include "lib/string.h"
 #include "lib/util.h"
 #include "mm/errno.h"
@@ -52,6 +53,32 @@ static void cmd_memory(const char *arg)
 			log_rawf("  order %2u: %lu\n", o, pages.free_by_order[o]);
 }
 
+static uint64_t ms_of_cycles(uint64_t cycles)
+{
+	return cycles / (machine_cycles_per_us() * 1000);
+}
+
+static void show_cpu(unsigned cpu)
+{
+	struct sched_stats s;
+
+	sched_stats(cpu, &s);
+	log_rawf("  CPU %-3u idle %8lu ms  %8lu switches  %6lu from other CPUs  %8lu wake-ups  %6lu kicks\n",
+		 cpu, ms_of_cycles(s.idle_cycles), s.switches, s.migrations, s.wakeups, s.kicks);
+}
+
+static void cmd_threads(const char *arg)
+{
+	struct thread_info t;
+
+	for (unsigned i = 0; threads_list(&t, i, 1) > i; i++)
+		log_rawf("  %-24s CPU %-3u %-6s %8lu ms  %8lu switches  %6lu moves  %8lu wake-ups\n",
+			 t.name, t.cpu, t.state, ms_of_cycles(t.run_cycles), t.switches,
+			 t.migrations, t.wakeups);
+	for (unsigned cpu = 0; cpu < machine_cpu_count(); cpu++)
+		show_cpu(cpu);
+}
+
 static void cmd_log(const char *arg)
 {
 	log_dump_ring(200);
@@ -76,6 +103,7 @@ static const struct command {
 	{ "guests", "the guests of this boot", cmd_guests },
 	{ "run", "NAME: run a guest again", cmd_run },
 	{ "memory", "the host's memory", cmd_memory },
+	{ "threads", "the hypervisor's threads, and the CPUs they run on", cmd_threads },
 	{ "log", "the newest lines of the log", cmd_log },
 	{ "options", "the boot options", cmd_options },
 	{ "help", "this list", cmd_help },
@@ -88,6 +116,9 @@ static void cmd_help(const char *arg)
 		log_rawf("  %-8s %s\n", commands[i].name, commands[i].help);
 }
 
+/* COM1 is polled: as often as nobody notices. */
+#define KEY_WAIT_US 10000
+
 /* One line with echo and backspace; Ctrl-D on an empty line is "quit". */
 static void read_line(char *line, unsigned size)
 {
@@ -97,7 +128,7 @@ static void read_line(char *line, unsigned size)
 		int c = machine_getchar();
 
 		if (c < 0) {
-			machine_idle();
+			thread_park_until(machine_cycles() + KEY_WAIT_US * machine_cycles_per_us());
 		} else if (c == '\r' || c == '\n') {
 			break;
 		} else if (c == 4 && !used) {

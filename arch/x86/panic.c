@@ -16,6 +16,7 @@
 #include "arch/x86/trap.h"
 #include "host/log.h"
 #include "host/machine.h"
+#include "host/thread.h"
 #include "lib/printf.h"
 #include "mm/types.h"
 
@@ -113,6 +114,14 @@ static void print_frame(const struct trap_frame *f)
 	print_control_registers();
 }
 
+/* Looks only: the scheduler may be what is broken. */
+static const char *running_thread(void)
+{
+	const struct thread *t = thread_current();
+
+	return t ? thread_name(t) : "(none yet)";
+}
+
 /* The log comes first, so that the cause is what stays on a small screen. */
 static void report_head(const char *message)
 {
@@ -121,7 +130,8 @@ static void report_head(const char *message)
 	log_error("panic on CPU %u: %s (first the newest lines of the log, up to this one)", cpu,
 		  message);
 	log_dump_ring(LOG_LINES);
-	log_rawf("---- panic on CPU %u in stage '%s' ----\n%s\n", cpu, stage_name(), message);
+	log_rawf("---- panic on CPU %u, thread %s, in stage '%s' ----\n%s\n", cpu, running_thread(),
+		 stage_name(), message);
 }
 
 _Noreturn static void report_tail(const char *message)
@@ -188,8 +198,8 @@ static void describe(char *out, size_t size, const struct trap_frame *f)
 	const char *guard = guard_at(read_cr2());
 
 	if (f->vector == VEC_DF && guard)
-		lib_snprintf(out, size, "#DF double fault: the %s of CPU %u overflowed", guard,
-			     machine_cpu_id());
+		lib_snprintf(out, size, "#DF double fault: the %s of CPU %u overflowed, in thread %s",
+			     guard, machine_cpu_id(), running_thread());
 	else if (f->vector == VEC_PF)
 		describe_page_fault(out, size, f);
 	else

@@ -224,7 +224,7 @@ def failing_guest() -> Test:
 def crash_test(platform: str, crash: str) -> Test:
     """A crash ends in order: registers, a backtrace with names, the log, exit code 37."""
     says = [
-        ("names the stage", r"panic on CPU \d+ in stage '.+'"),
+        ("names the stage", r"panic on CPU \d+, thread main, in stage '.+'"),
         ("shows registers", r"\bcr2 [0-9a-f]{16}"),
         ("shows the log", r"newest lines of the log"),
         ("says what happened", CRASHES[crash]),
