@@ -99,6 +99,12 @@ bool rq_slice_is_over(const struct runqueue *rq, const struct rq_entity *running
 	return rq->waiting && rq->head.next->vruntime < running->vruntime;
 }
 
+bool rq_goes_before(const struct runqueue *rq, const struct rq_entity *other,
+		    const struct rq_entity *yields)
+{
+	return other != yields && other->vruntime <= yields->vruntime + rq->slice;
+}
+
 bool rq_preempts(const struct runqueue *rq, const struct rq_entity *woken, uint64_t running_vruntime)
 {
 	return woken->vruntime + rq->slice / 4 < running_vruntime;

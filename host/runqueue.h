@@ -59,6 +59,12 @@ void rq_place(const struct runqueue *rq, struct rq_entity *e, enum rq_arrival ho
 
 /* At the tick: the first that waits deserves the CPU more. */
 bool rq_slice_is_over(const struct runqueue *rq, const struct rq_entity *running);
+/*
+ * One that yields of its own accord lets another go first that has run more, but not by more than a
+ * slice: or whoever polls, and yields in between, would get nothing of a CPU that it shares.
+ */
+bool rq_goes_before(const struct runqueue *rq, const struct rq_entity *other,
+		    const struct rq_entity *yields);
 /* On a wake-up, before the slice is over: by a margin, or two of a kind would only take turns. */
 bool rq_preempts(const struct runqueue *rq, const struct rq_entity *woken, uint64_t running_vruntime);
 

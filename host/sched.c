@@ -282,7 +282,7 @@ static void evict_strangers(struct sched_cpu *c)
 
 struct pick {
 	struct sched_cpu *cpu;
-	const struct thread *avoid;
+	const struct thread *yields; /* NULL: the queue's order decides */
 };
 
 static bool can_pick(const struct rq_entity *e, void *ctx)
@@ -294,7 +294,7 @@ static bool can_pick(const struct rq_entity *e, void *ctx)
 		pick->cpu->strangers = true;
 		return false;
 	}
-	return t != pick->avoid;
+	return !pick->yields || rq_goes_before(&pick->cpu->rq, e, &pick->yields->entity);
 }
 
 REQUIRES(c->lock)
@@ -308,9 +308,9 @@ static void set_current(struct sched_cpu *c, struct thread *t)
 }
 
 /* The first in the queue that may run here; NULL: none. */
-static struct thread *take_next(struct sched_cpu *c, const struct thread *avoid)
+static struct thread *take_next(struct sched_cpu *c, const struct thread *yields)
 {
-	struct pick pick = { c, avoid };
+	struct pick pick = { c, yields };
 	struct rq_entity *e;
 
 	spin_lock(&c->lock);
@@ -348,7 +348,7 @@ static bool put_back(struct sched_cpu *c, struct thread *prev, enum leave how)
 
 /*
  * When a slice is over the queue's order decides, and the same thread may go on.  Who
- * yields of its own accord waits for somebody, perhaps for one behind it in the queue.
+ * yields of its own accord waits for somebody, perhaps for one a little behind it in the queue.
  */
 static struct thread *pick_next(struct sched_cpu *c, struct thread *prev, bool others_first)
 {
@@ -394,7 +394,7 @@ void sched_leave(enum leave how)
 	struct sched_cpu *c = sched_this();
 	struct thread *prev = current_of(c);
 	bool due = put_back(c, prev, how);
-	struct thread *next = pick_next(c, prev, how == LEAVE_YIELD && !due);
+	struct thread *next = pick_next(c, prev, how == LEAVE_YIELD && !due && !prev->is_idle);
 
 	if (next != prev)
 		switch_threads(c, prev, next);
