@@ -252,20 +252,17 @@ static struct sched_cpu *find_busiest(const struct sched_cpu *c, struct rq_load 
 	return best;
 }
 
-/* For a CPU that has nothing to do. */
-static bool steal(struct sched_cpu *c)
+/* For a CPU that has nothing to do: from the busiest, or from whoever has one that may come. */
+static void steal(struct sched_cpu *c)
 {
 	struct rq_load load;
 	struct sched_cpu *busiest = find_busiest(c, &load);
 
-	if (!busiest)
-		return false;
-	if (pull(c, busiest))
-		return true;
+	if (!busiest || pull(c, busiest))
+		return;
 	for (unsigned i = 0; i < machine_cpu_count(); i++)
 		if (i != c->id && load_of(cpu_at(i)).waiting && pull(c, cpu_at(i)))
-			return true;
-	return false;
+			return;
 }
 
 /* Those that may not run here (any more) go to where they may. */
@@ -307,28 +304,23 @@ static void set_current(struct sched_cpu *c, struct thread *t)
 	publish(c);
 }
 
-/* The first in the queue that may run here; NULL: none. */
-static struct thread *take_next(struct sched_cpu *c, const struct thread *yields)
+/* The first in the queue that may run here; otherwise `otherwise`, and if that is NULL, none. */
+static struct thread *take_next(struct sched_cpu *c, const struct thread *yields,
+				struct thread *otherwise)
 {
 	struct pick pick = { c, yields };
 	struct rq_entity *e;
+	struct thread *next;
 
 	spin_lock(&c->lock);
 	e = rq_first(&c->rq, can_pick, &pick);
-	if (e) {
+	if (e)
 		rq_dequeue(&c->rq, e);
-		set_current(c, thread_of(e));
-	}
+	next = e ? thread_of(e) : otherwise;
+	if (next)
+		set_current(c, next);
 	spin_unlock(&c->lock);
-	return e ? thread_of(e) : NULL;
-}
-
-static struct thread *take_idle(struct sched_cpu *c)
-{
-	spin_lock(&c->lock);
-	set_current(c, c->idle);
-	spin_unlock(&c->lock);
-	return c->idle;
+	return next;
 }
 
 /* true: it is its turn to end, not only its wish. */
@@ -352,13 +344,15 @@ static bool put_back(struct sched_cpu *c, struct thread *prev, enum leave how)
  */
 static struct thread *pick_next(struct sched_cpu *c, struct thread *prev, bool others_first)
 {
-	struct thread *next = take_next(c, others_first ? prev : NULL);
+	struct thread *next = take_next(c, others_first ? prev : NULL, NULL);
 
 	if (!next && others_first)
-		next = take_next(c, NULL);
-	if (!next && steal(c))
-		next = take_next(c, NULL);
-	return next ? next : take_idle(c);
+		next = take_next(c, NULL, NULL);
+	if (next)
+		return next;
+	steal(c);
+	/* A last look and becoming idle are one: who is queued after that finds us idle and wakes us up. */
+	return take_next(c, NULL, c->idle);
 }
 
 void sched_arrive(void)

@@ -31,5 +31,12 @@ const struct explore_scenario *const explore_scenarios[] = {
 	&scenario_recovery_fetch,
 	&scenario_migrate_write,
 	&scenario_protect_write,
+	&scenario_thread_park,
+	&scenario_thread_steal,
+	&scenario_thread_balance,
+	&scenario_thread_limit,
+	&scenario_thread_timer,
+	&scenario_thread_join,
+	&scenario_thread_affinity,
 	NULL,
 };

@@ -44,3 +44,12 @@ extern const struct explore_scenario scenario_protect_write;
 /* scenarios_nx.c */
 extern const struct explore_scenario scenario_recovery_fetch;
 extern const struct explore_scenario scenario_fault_fault_mixed;
+
+/* scenarios_thread.c */
+extern const struct explore_scenario scenario_thread_park;
+extern const struct explore_scenario scenario_thread_steal;
+extern const struct explore_scenario scenario_thread_balance;
+extern const struct explore_scenario scenario_thread_limit;
+extern const struct explore_scenario scenario_thread_timer;
+extern const struct explore_scenario scenario_thread_join;
+extern const struct explore_scenario scenario_thread_affinity;
