@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`make mutants`: do the hosted tests notice when a line of mm/ is wrong?
+"""`make mutants`: do the hosted tests notice when a line of mm/, or of the scheduler in host/, is wrong?
 
 Each tests/mutants/NAME.patch takes one thing away that matters.  It is applied to a copy of the
 sources, what it touches is compiled and linked before the library of the right sources, and the tests
@@ -21,7 +21,7 @@ from typing import Sequence
 
 from . import build, deps
 from .config import ROOT, UserError, build_dir
-from .mutant_kits import ExploreKit, HostedKit, Kit
+from .mutant_kits import SCHEDULER, ExploreKit, HostedKit, Kit
 from .processes import Stopped, run, stop_all
 from .suite_hosted import SANITIZERS
 
@@ -33,13 +33,13 @@ SLOW_FACTOR = 10
 SLOW_FLOOR = 15.0
 # What the tests are built from; hosted objects name them relative to the tree.
 SOURCE_DIRS = ("mm", "lib", "host", "boot", "vmm", "arch", "include", "tests/host", "tests/models")
-# The tests that see mm/, quick ones first.
-TESTS = ("test_mmu*.c", "test_sync.c", "test_gwalk.c")
+# The tests that see mm/ and the scheduler, quick ones first.
+TESTS = ("test_mmu*.c", "test_sync.c", "test_gwalk.c", "test_runqueue.c", "test_thread.c")
 # Slow, and what it finds depends on luck.
 LEFT_OUT = ("test_mmu_stress.c",)
 EXPLORER = "explore"
 # Tests that run nothing of mm/ but these units.
-NEEDS_ONLY = {"test_sync": {"mm/sync"}}
+NEEDS_ONLY = {"test_sync": {"mm/sync"}, "test_runqueue": {"host/runqueue"}, "test_thread": SCHEDULER | {"mm/sync"}}
 NOTICE_MOST = ("test_mmu_oracle", "test_mmu_order")
 MEASURE_LIMIT = 600
 
