@@ -95,11 +95,12 @@ guests: $(GUESTS)
 # The same sources as a hosted library under ASan and UBSan.  Each tests/host/test_NAME.c
 # is one program; the other files there are linked into all of them.
 
+SCHED_SRCS  := $(foreach f,runqueue sched thread timer,host/$f.c)
 HOSTED_SRCS := $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard mm/*.c) $(wildcard boot/parse*.c) \
                $(wildcard vmm/load/*.c) vmm/decode.c vmm/decode_table.c $(wildcard vmm/emulate*.c) vmm/insn.c vmm/inject.c vmm/vm_config.c vmm/guest_console.c vmm/lapic.c vmm/lapic_timer.c vmm/pic.c \
                $(foreach f,controls state event exit dump,arch/x86/svm/svm_$f.c) \
                $(foreach f,controls exit segment event state check dump log,arch/x86/vmx/vmx_$f.c) host/param.c host/log.c host/acpi.c host/pages.c host/object.c \
-               host/runqueue.c host/sched.c host/thread.c host/timer.c tests/host/explore/coroutine.c \
+               $(SCHED_SRCS) tests/host/explore/coroutine.c \
                $(filter-out $(wildcard tests/host/test_*.c),$(wildcard tests/host/*.c))
 HOSTED_OBJS := $(HOSTED_SRCS:%.c=$(B)/hosted/%.o)
 HOST_TESTS  := $(patsubst tests/host/test_%.c,$(B)/hosted/test_%,$(wildcard tests/host/test_*.c))

@@ -51,7 +51,7 @@ bool sched_may_run(const struct thread *t, unsigned cpu)
 
 /* ---- what others see of a CPU --------------------------------------------------------- */
 
-REQUIRES(c->lock)
+static void publish(struct sched_cpu *c) REQUIRES(c->lock);
 static void publish(struct sched_cpu *c)
 {
 	const struct runqueue *rq = &c->rq;
@@ -107,7 +107,7 @@ void sched_charge(struct sched_cpu *c, struct thread *t)
 	rq_advance(&c->rq, t->is_idle ? NULL : &t->entity);
 }
 
-REQUIRES(c->lock)
+static void join(struct sched_cpu *c, struct thread *t) REQUIRES(c->lock);
 static void join(struct sched_cpu *c, struct thread *t)
 {
 	bool idle = current_of(c) == c->idle && !c->rq.waiting;
@@ -125,7 +125,7 @@ static void join(struct sched_cpu *c, struct thread *t)
 	publish(c);
 }
 
-REQUIRES(c->lock)
+static bool preempts(const struct sched_cpu *c, const struct thread *t) REQUIRES(c->lock);
 static bool preempts(const struct sched_cpu *c, const struct thread *t)
 {
 	const struct thread *running = current_of(c);
@@ -294,7 +294,7 @@ static bool can_pick(const struct rq_entity *e, void *ctx)
 	return !pick->yields || rq_goes_before(&pick->cpu->rq, e, &pick->yields->entity);
 }
 
-REQUIRES(c->lock)
+static void set_current(struct sched_cpu *c, struct thread *t) REQUIRES(c->lock);
 static void set_current(struct sched_cpu *c, struct thread *t)
 {
 	/* Its stack is ours from here on; the one before cleared it, if there was one. */

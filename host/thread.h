@@ -35,7 +35,7 @@ struct thread_hooks {
 
 /*
  * A thread that will run fn(arg) with interrupts on once it is started; cpus NULL: anywhere.  Any
- * thread, no lock held.  NULL: no memory for it or its stack.
+ * thread, no lock held.  NULL: no memory for it or its stack, or none of the CPUs is up.
  */
 struct thread *thread_create(const char *name, void (*fn)(void *), void *arg,
 			     const struct cpu_set *cpus);
@@ -51,7 +51,11 @@ void thread_set_hooks(const struct thread_hooks *hooks);
 
 /* Its time slice is over, or a thread waits that should go first. Any context. */
 bool thread_should_yield(void);
-/* Let others run.  No spinning lock held; interrupts may be on or off and are as before on return. */
+/*
+ * Let others run: when the slice is over, those that have run less; else any that have run at most a slice
+ * more, so that whoever polls can wait for them.  No spinning lock held; interrupts may be on or off and are as before on return.
+ * It may return on another CPU, as may what sleeps.
+ */
 void thread_yield(void);
 
 /*

@@ -5,12 +5,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "boot/boot_info.h"
 #include "host/machine.h"
+#include "host/pages.h"
 #include "host/sched.h"
 #include "tests/host/explore/coroutine.h"
 #include "tests/host/fake_machine.h"
 
 #define CPUS  8
+#define MIB   (1ul << 20)
 #define NEVER (~0ul)
 #define BOOT_STACK (64ul << 10)
 /* CPUs take turns in steps of this much. */
@@ -95,6 +98,14 @@ void fake_burn(uint64_t cycles)
 	}
 }
 
+void fake_sleep_ms(uint64_t ms)
+{
+	uint64_t end = machine_cycles() + ms * FAKE_MS;
+
+	while (thread_park_until(end))
+		;
+}
+
 void fake_work(uint64_t cycles)
 {
 	while (cycles) {
@@ -166,10 +177,24 @@ static void cpu_main(void *arg)
 		sched_idle();
 }
 
+static void memory_start(void)
+{
+	static struct boot_info bi;
+
+	fake_ram_create(64 * MIB);
+	bi.mmap_count = 1;
+	bi.mmap[0] = (struct boot_mmap_entry){ MIB, 63 * MIB, BOOT_MEM_RAM };
+	bi.image_base = MIB;
+	bi.image_end = 2 * MIB;
+	if (pages_init(&bi))
+		panic("no memory");
+}
+
 void fake_cpus_start(unsigned n)
 {
 	static const struct stack main_stack;
 
+	memory_start();
 	count = n;
 	for (unsigned i = 0; i < n; i++)
 		cpus[i] = (struct cpu){

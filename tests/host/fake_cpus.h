@@ -11,11 +11,17 @@
 #include <stdint.h>
 
 #define FAKE_CYCLES_PER_US 1000ul
+#define FAKE_MS            (1000 * FAKE_CYCLES_PER_US)
 #define FAKE_TICK          (10000 * FAKE_CYCLES_PER_US)
 
-/* The caller goes on as thread main on CPU 0; the others idle.  Once per process (fake_child()). */
+/*
+ * With 64 MiB of memory.  The caller goes on as thread main on CPU 0; the others idle.  Once per
+ * process (fake_child()).
+ */
 void fake_cpus_start(unsigned count);
 /* The calling thread runs for so many cycles, with interrupts. */
 void fake_burn(uint64_t cycles);
-/* For as long, and yields when it should. */
+/* It sleeps, whoever else wakes it up. */
+void fake_sleep_ms(uint64_t ms);
+/* For as long as burn, and yields when it should. */
 void fake_work(uint64_t cycles);

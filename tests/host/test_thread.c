@@ -1,47 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The hypervisor's threads on CPUs in virtual time (fake_cpus.h): life, sleep, timers, fairness,
+ * The hypervisor's threads on CPUs in virtual time (fake_cpus.h): life, sleep, fairness,
  * affinity.  What happens between two instructions is the explorer's business.
  */
 #include "host/thread.h"
 
 #include <string.h>
 
-#include "boot/boot_info.h"
 #include "host/machine.h"
 #include "host/object.h"
-#include "host/pages.h"
 #include "host/sched.h"
-#include "host/timer.h"
 #include "mm/errno.h"
 #include "tests/host/fake_context.h"
 #include "tests/host/fake_cpus.h"
 #include "tests/host/fake_machine.h"
 #include "tests/host/ktap.h"
-
-#define MIB (1ul << 20)
-#define MS  (1000 * FAKE_CYCLES_PER_US)
-
-static void start(unsigned cpus)
-{
-	static struct boot_info bi;
-
-	fake_ram_create(64 * MIB);
-	bi.mmap_count = 1;
-	bi.mmap[0] = (struct boot_mmap_entry){ MIB, 63 * MIB, BOOT_MEM_RAM };
-	bi.image_base = MIB;
-	bi.image_end = 2 * MIB;
-	EXPECT(pages_init(&bi) == 0);
-	fake_cpus_start(cpus);
-}
-
-static void sleep_ms(uint64_t ms)
-{
-	uint64_t end = machine_cycles() + ms * MS;
-
-	while (thread_park_until(end))
-		;
-}
 
 static struct cpu_set one_cpu(unsigned cpu)
 {
@@ -73,7 +46,7 @@ static void life(void)
 {
 	bool ran = false;
 
-	start(1);
+	fake_cpus_start(1);
 	struct thread *me = thread_current(), *t = thread_create("child", set_flag, &ran, NULL);
 
 	EXPECT(!strcmp(thread_name(me), "main"));
@@ -98,7 +71,7 @@ static void balance(void)
 	struct object_stats before, after;
 	unsigned count;
 
-	start(2);
+	fake_cpus_start(2);
 	object_stats(&before);
 	count = threads_list(NULL, 0, 0);
 	for (unsigned i = 0; i < 10000; i++) {
@@ -106,7 +79,7 @@ static void balance(void)
 		struct thread *t = spawn("child", set_flag, &ran);
 
 		if (i % 2)
-			sleep_ms(1); /* it has ended before it is joined */
+			fake_sleep_ms(1); /* it has ended before it is joined */
 		thread_join(t);
 		EXPECT(ran);
 	}
@@ -128,7 +101,7 @@ static void no_memory(void)
 	struct object_stats before, after;
 	struct cpu_set set = one_cpu(5);
 
-	start(2);
+	fake_cpus_start(2);
 	object_stats(&before);
 	fake_stacks_limit(0);
 	EXPECT(!thread_create("child", set_flag, NULL, NULL));
@@ -153,7 +126,7 @@ static void list(void)
 	struct thread_info info[8];
 	struct thread *t;
 
-	start(2);
+	fake_cpus_start(2);
 	t = thread_create("a name that is much longer than what there is room for", nothing, NULL, NULL);
 	EXPECT(threads_list(info, 0, 8) == 4); /* main, two idle ones, and this */
 	EXPECT(!strcmp(info[0].name, "main") && !strcmp(info[0].state, "runs"));
@@ -197,7 +170,7 @@ static void ping_pong(unsigned cpus)
 {
 	static unsigned number[2] = { 0, 1 };
 
-	start(cpus);
+	fake_cpus_start(cpus);
 	for (unsigned i = 0; i < 2; i++)
 		players[i] = thread_create("player", player, &number[i], NULL);
 	turns[0] = 1;
@@ -207,7 +180,7 @@ static void ping_pong(unsigned cpus)
 		thread_join(players[i]);
 	EXPECT(turns[0] == 1001 && turns[1] == 1000);
 	/* 2000 turns of 100 to 700 cycles, and no tick that somebody waited for. */
-	EXPECT(machine_cycles() < 20 * MS);
+	EXPECT(machine_cycles() < 20 * FAKE_MS);
 }
 
 static void ping_pong_1(void)
@@ -230,22 +203,22 @@ static void permits(void)
 {
 	uint64_t begin;
 
-	start(1);
+	fake_cpus_start(1);
 	begin = machine_cycles();
 	/* Two that came before count as one. */
 	thread_unpark(thread_current());
 	thread_unpark(thread_current());
-	EXPECT(thread_park_until(begin + MS));
+	EXPECT(thread_park_until(begin + FAKE_MS));
 	EXPECT(machine_cycles() == begin);
-	EXPECT(!thread_park_until(begin + MS));
-	EXPECT(machine_cycles() == begin + MS);
+	EXPECT(!thread_park_until(begin + FAKE_MS));
+	EXPECT(machine_cycles() == begin + FAKE_MS);
 	/* A time that has passed, and nothing of it is left behind. */
 	EXPECT(!thread_park_until(begin));
-	EXPECT(!thread_park_until(begin + 2 * MS));
-	EXPECT(machine_cycles() == begin + 2 * MS);
+	EXPECT(!thread_park_until(begin + 2 * FAKE_MS));
+	EXPECT(machine_cycles() == begin + 2 * FAKE_MS);
 	thread_unpark(thread_current());
 	thread_park();
-	EXPECT(machine_cycles() == begin + 2 * MS);
+	EXPECT(machine_cycles() == begin + 2 * FAKE_MS);
 }
 
 static void test_permits(void)
@@ -258,7 +231,7 @@ static void parked_child(void *arg)
 	stage = 1;
 	thread_park();
 	stage = 2;
-	EXPECT(thread_park_until(machine_cycles() + 1000 * MS));
+	EXPECT(thread_park_until(machine_cycles() + 1000 * FAKE_MS));
 	stage = 3;
 }
 
@@ -266,134 +239,23 @@ static void unpark_before_start(void)
 {
 	struct thread *t;
 
-	start(1);
+	fake_cpus_start(1);
 	t = thread_create("child", parked_child, NULL, NULL);
 	thread_unpark(t); /* does not start it, and is not forgotten */
-	sleep_ms(20);
+	fake_sleep_ms(20);
 	EXPECT(stage == 0);
 	thread_start(t);
-	sleep_ms(20);
+	fake_sleep_ms(20);
 	EXPECT(stage == 2);
 	thread_unpark(t);
 	thread_join(t);
 	EXPECT(stage == 3);
-	EXPECT(machine_cycles() < 100 * MS);
+	EXPECT(machine_cycles() < 100 * FAKE_MS);
 }
 
 static void test_unpark_before_start(void)
 {
 	CHECK(fake_child(unpark_before_start));
-}
-
-/* ---- timers ------------------------------------------------------------------------------- */
-
-static struct timer timers[50];
-static uint64_t rang_at[50];
-static unsigned rings;
-
-static void ring(void *arg)
-{
-	uint64_t *at = arg;
-
-	EXPECT(!machine_irqs_enabled());
-	*at = machine_cycles();
-	rings++;
-}
-
-/* The earliest is not the first that is set. */
-static unsigned ring_ms(unsigned i)
-{
-	return 1 + (i * 37 + 21) % 50;
-}
-
-static void timer_order(void)
-{
-	uint64_t begin;
-
-	start(1);
-	begin = machine_cycles();
-	for (unsigned i = 0; i < 50; i++) {
-		timer_init(&timers[i], ring, &rang_at[i]);
-		timer_set(&timers[i], begin + ring_ms(i) * MS);
-	}
-	/* Some twice, some not at all. */
-	timer_set(&timers[10], begin + 7 * MS);
-	timer_cancel(&timers[11]);
-	timer_cancel(&timers[11]);
-	fake_burn(60 * MS);
-	EXPECT(rings == 49);
-	for (unsigned i = 0; i < 50; i++) {
-		uint64_t at = begin + (i == 10 ? 7 : ring_ms(i)) * MS;
-
-		if (i == 11)
-			EXPECT(!rang_at[i]);
-		else
-			EXPECT(rang_at[i] >= at && rang_at[i] < at + MS / 10);
-	}
-}
-
-static void test_timer_order(void)
-{
-	CHECK(fake_child(timer_order));
-}
-
-static unsigned periods;
-
-static void again(void *arg)
-{
-	if (++periods < 10)
-		timer_set(arg, machine_cycles() + MS);
-}
-
-static void timer_periodic(void)
-{
-	start(1);
-	timer_init(&timers[0], again, &timers[0]);
-	timer_set(&timers[0], 0); /* at once */
-	fake_burn(MS / 2);
-	EXPECT(periods == 1);
-	fake_burn(20 * MS);
-	EXPECT(periods == 10);
-}
-
-static void test_timer_periodic(void)
-{
-	CHECK(fake_child(timer_periodic));
-}
-
-static void set_there(void *arg)
-{
-	timer_set(&timers[0], machine_cycles() + 5 * MS);
-	timer_set(&timers[1], machine_cycles() + 5 * MS);
-	stage = 1;
-}
-
-/* Set on one CPU, cancelled and set again on another. */
-static void timer_elsewhere(void)
-{
-	struct cpu_set there = one_cpu(1);
-	struct thread *t;
-	uint64_t begin;
-
-	start(2);
-	begin = machine_cycles();
-	for (unsigned i = 0; i < 2; i++)
-		timer_init(&timers[i], ring, &rang_at[i]);
-	t = thread_create("there", set_there, NULL, &there);
-	thread_start(t);
-	thread_join(t);
-	EXPECT(stage == 1);
-	timer_cancel(&timers[0]);
-	timer_set(&timers[1], begin + 10 * MS);
-	fake_burn(9 * MS);
-	EXPECT(rings == 0);
-	fake_burn(2 * MS);
-	EXPECT(rings == 1 && rang_at[1] >= begin + 10 * MS);
-}
-
-static void test_timer_elsewhere(void)
-{
-	CHECK(fake_child(timer_elsewhere));
 }
 
 /* ---- the CPUs' time --------------------------------------------------------------------------- */
@@ -405,7 +267,7 @@ static struct thread *hogs[HOGS_MAX];
 static void hog(void *arg)
 {
 	while (!stop)
-		fake_work(MS / 10);
+		fake_work(FAKE_MS / 10);
 }
 
 static void start_hogs(unsigned n)
@@ -429,17 +291,17 @@ static void fair(void)
 {
 	uint64_t ran[HOGS_MAX], early[HOGS_MAX], share;
 
-	start(cpu_count);
+	fake_cpus_start(cpu_count);
 	start_hogs(hog_count);
-	share = hog_count <= cpu_count ? 100 * MS : 100 * MS * cpu_count / hog_count;
-	sleep_ms(100);
+	share = hog_count <= cpu_count ? 100 * FAKE_MS : 100 * FAKE_MS * cpu_count / hog_count;
+	fake_sleep_ms(100);
 	for (unsigned i = 0; i < hog_count; i++)
 		early[i] = thread_run_cycles(hogs[i]);
-	sleep_ms(2900);
+	fake_sleep_ms(2900);
 	for (unsigned i = 0; i < hog_count; i++)
 		ran[i] = thread_run_cycles(hogs[i]);
 	for (unsigned i = 0; i < hog_count; i++) {
-		EXPECT(early[i] + 15 * MS > share && early[i] < share + 15 * MS);
+		EXPECT(early[i] + 15 * FAKE_MS > share && early[i] < share + 15 * FAKE_MS);
 		EXPECT(ran[i] > 30 * share * 97 / 100 && ran[i] < 30 * share * 103 / 100);
 	}
 	end_hogs(hog_count);
@@ -464,13 +326,13 @@ static uint64_t late, naps;
 static void napper(void *arg)
 {
 	for (unsigned i = 0; i < 200; i++) {
-		uint64_t at = machine_cycles() + 2 * MS;
+		uint64_t at = machine_cycles() + 2 * FAKE_MS;
 
 		while (thread_park_until(at))
 			;
 		late += machine_cycles() - at;
 		naps++;
-		fake_work(MS / 5);
+		fake_work(FAKE_MS / 5);
 	}
 }
 
@@ -478,13 +340,13 @@ static void wake_latency(void)
 {
 	struct thread *t;
 
-	start(2);
+	fake_cpus_start(2);
 	start_hogs(4);
 	t = spawn("napper", napper, NULL);
 	thread_join(t);
 	EXPECT(naps == 200);
 	/* A hog looks every 20 us whether it should yield; its slice is 10 ms. */
-	EXPECT(late / naps < MS / 5);
+	EXPECT(late / naps < FAKE_MS / 5);
 	end_hogs(4);
 }
 
@@ -510,8 +372,8 @@ static void yield_lets_others(void)
 	struct thread *t;
 	bool ran = false;
 
-	start(1);
-	fake_burn(500 * MS);
+	fake_cpus_start(1);
+	fake_burn(500 * FAKE_MS);
 	t = spawn("other", set_flag, &ran);
 	thread_yield();
 	EXPECT(ran);
@@ -539,7 +401,7 @@ static void pinned(void *arg)
 	while (!stop) {
 		thread_yield();
 		wrong_cpu += machine_cpu_id() != want_cpu;
-		fake_work(MS / 10);
+		fake_work(FAKE_MS / 10);
 	}
 }
 
@@ -548,25 +410,25 @@ static void affinity(void)
 	struct cpu_set set = one_cpu(1), none = one_cpu(7);
 	struct thread *t;
 
-	start(3);
+	fake_cpus_start(3);
 	start_hogs(4);
 	want_cpu = 1;
 	t = thread_create("pinned", pinned, NULL, &set);
 	thread_start(t);
-	sleep_ms(300);
+	fake_sleep_ms(300);
 	EXPECT(wrong_cpu == 0);
-	EXPECT(thread_run_cycles(t) > 50 * MS);
+	EXPECT(thread_run_cycles(t) > 50 * FAKE_MS);
 	for (unsigned i = 0; i < 50; i++) {
 		want_cpu = 1 + i % 2;
 		set = one_cpu(want_cpu);
 		EXPECT(!thread_set_cpus(t, &set));
 		wrong_cpu = 0;
-		sleep_ms(50);
+		fake_sleep_ms(50);
 		/* The stretch that it was in when it was told. */
 		EXPECT(wrong_cpu <= 1);
 	}
 	EXPECT(thread_set_cpus(t, &none) == -EINVAL);
-	EXPECT(thread_run_cycles(t) > 500 * MS);
+	EXPECT(thread_run_cycles(t) > 500 * FAKE_MS);
 	end_hogs(4);
 	thread_join(t);
 }
@@ -591,7 +453,7 @@ static void move_self(void *arg)
 
 static void affinity_alone(void)
 {
-	start(4);
+	fake_cpus_start(4);
 	thread_join(spawn("mover", move_self, NULL));
 	EXPECT(stage == 9);
 }
@@ -629,7 +491,7 @@ static void hooked(void *arg)
 	thread_set_hooks(&hooks);
 	machine_irq_restore(flags);
 	while (!stop) {
-		fake_work(MS / 10);
+		fake_work(FAKE_MS / 10);
 		hook_errors += loaded_on != machine_cpu_id();
 	}
 	flags = machine_irq_save();
@@ -641,15 +503,15 @@ static void hooks_around(void)
 {
 	struct thread *t;
 
-	start(2);
+	fake_cpus_start(2);
 	stop = false;
 	t = spawn("hooked", hooked, NULL);
-	fake_burn(MS); /* CPU 1 takes it */
-	sleep_ms(50);
+	fake_burn(FAKE_MS); /* CPU 1 takes it */
+	fake_sleep_ms(50);
 	/* Alone on its CPU: it yields at no tick. */
 	EXPECT(ins == 0 && outs == 0);
 	start_hogs(4);
-	sleep_ms(500);
+	fake_sleep_ms(500);
 	EXPECT(hook_errors == 0);
 	EXPECT(outs > 10 && (ins == outs || ins + 1 == outs));
 	end_hogs(4);
@@ -669,14 +531,14 @@ static void figures(void)
 	struct sched_stats s[2];
 	uint64_t busy = 0;
 
-	start(2);
+	fake_cpus_start(2);
 	start_hogs(1);
-	sleep_ms(1000);
+	fake_sleep_ms(1000);
 	for (unsigned i = 0; i < 2; i++) {
 		sched_stats(i, &s[i]);
-		busy += 1000 * MS - s[i].idle_cycles;
+		busy += 1000 * FAKE_MS - s[i].idle_cycles;
 	}
-	EXPECT(busy > 980 * MS && busy < 1020 * MS);
+	EXPECT(busy > 980 * FAKE_MS && busy < 1020 * FAKE_MS);
 	end_hogs(1);
 	EXPECT(s[0].wakeups + s[1].wakeups >= 2);
 	EXPECT(s[0].switches + s[1].switches >= 2);
@@ -708,9 +570,6 @@ static const struct ktap_test tests[] = {
 	KTAP(test_ping_pong),
 	KTAP(test_permits),
 	KTAP(test_unpark_before_start),
-	KTAP(test_timer_order),
-	KTAP(test_timer_periodic),
-	KTAP(test_timer_elsewhere),
 	KTAP(test_fair),
 	KTAP(test_wake_latency),
 	KTAP(test_yield_lets_others),

@@ -70,6 +70,6 @@ $(B)/thread-safety/%.o: %.c
 	@clang $(MM_CFLAGS) -Wthread-safety -O0 -MMD -MP -c -o $@ $<
 
 .PHONY: thread-safety
-thread-safety: $(MM_SRCS:%.c=$(B)/thread-safety/%.o)
+thread-safety: $(patsubst %.c,$(B)/thread-safety/%.o,$(MM_SRCS) $(SCHED_SRCS))
 
 -include $(wildcard $(B)/tsan/*/*.d $(B)/tsan/*/*/*.d $(B)/coverage/*/*.d $(B)/coverage/*/*/*.d $(B)/thread-safety/*/*.d)

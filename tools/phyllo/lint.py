@@ -320,12 +320,12 @@ def run_clang(work: Path) -> list[Case]:
 
 
 def run_thread_safety(work: Path) -> list[Case]:
-    """clang's -Wthread-safety over mm/: who holds which lock, as the prototypes say."""
+    """clang's -Wthread-safety over mm/ and the scheduler: who holds which lock, as the prototypes say."""
     try:
         build.make_quietly("thread-safety")
     except UserError as err:
-        return [Case("locks of mm/", "failed", str(err).splitlines())]
-    return [Case("locks of mm/", "passed")]
+        return [Case("locks of mm/ and of the scheduler", "failed", str(err).splitlines())]
+    return [Case("locks of mm/ and of the scheduler", "passed")]
 
 
 def lint_tests() -> list[Test]:

@@ -34,12 +34,12 @@ SLOW_FLOOR = 15.0
 # What the tests are built from; hosted objects name them relative to the tree.
 SOURCE_DIRS = ("mm", "lib", "host", "boot", "vmm", "arch", "include", "tests/host", "tests/models")
 # The tests that see mm/ and the scheduler, quick ones first.
-TESTS = ("test_mmu*.c", "test_sync.c", "test_gwalk.c", "test_runqueue.c", "test_thread.c")
+TESTS = ("test_mmu*.c", "test_sync.c", "test_gwalk.c", "test_runqueue.c", "test_thread.c", "test_timer.c")
 # Slow, and what it finds depends on luck.
 LEFT_OUT = ("test_mmu_stress.c",)
 EXPLORER = "explore"
 # Tests that run nothing of mm/ but these units.
-NEEDS_ONLY = {"test_sync": {"mm/sync"}, "test_runqueue": {"host/runqueue"}, "test_thread": SCHEDULER | {"mm/sync"}}
+NEEDS_ONLY = {"test_sync": {"mm/sync"}, "test_runqueue": {"host/runqueue"}, "test_thread": SCHEDULER, "test_timer": SCHEDULER}
 NOTICE_MOST = ("test_mmu_oracle", "test_mmu_order")
 MEASURE_LIMIT = 600
 
