@@ -39,7 +39,10 @@ TESTS = ("test_mmu*.c", "test_sync.c", "test_gwalk.c", "test_runqueue.c", "test_
 LEFT_OUT = ("test_mmu_stress.c",)
 EXPLORER = "explore"
 # Tests that run nothing of mm/ but these units.
-NEEDS_ONLY = {"test_sync": {"mm/sync"}, "test_runqueue": {"host/runqueue"}, "test_thread": SCHEDULER, "test_timer": SCHEDULER}
+NEEDS_ONLY = {
+    "test_sync": {"mm/sync"}, "test_runqueue": {"host/runqueue"},
+    "test_thread": SCHEDULER, "test_timer": SCHEDULER,
+}  # fmt: skip
 NOTICE_MOST = ("test_mmu_oracle", "test_mmu_order")
 MEASURE_LIMIT = 600
 
