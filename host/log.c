@@ -26,6 +26,8 @@
 #define RECORD_HEAD 3
 #define LINE_MAX    512
 #define NO_CPU      (~0u)
+/* What a record's length can hold, and the ring will not choke on. */
+#define PIECE_MAX   ((size_t)4096)
 /* Longer than a 115200 baud line needs for a whole ring. */
 #define LOCK_WAIT_US 10000000
 
@@ -209,14 +211,46 @@ void log_printf(enum log_level level, const char *fmt, ...)
 
 void log_raw(const char *s, size_t n)
 {
-	/* In pieces that a record's length can hold and the ring will not choke on. */
 	while (n) {
-		size_t part = MIN(n, (size_t)4096);
+		size_t part = MIN(n, PIECE_MAX);
 
 		write_record(LOG_ERROR, false, s, part);
 		s += part;
 		n -= part;
 	}
+}
+
+/* The whole lines among the first bytes, or as many bytes as a piece may have. */
+static size_t piece_of_lines(const char *s, size_t n)
+{
+	size_t part = MIN(n, PIECE_MAX);
+
+	if (part == n)
+		return n;
+	for (size_t i = part; i; i--)
+		if (s[i - 1] == '\n')
+			return i;
+	return part;
+}
+
+void log_lines(const char *s, size_t n)
+{
+	while (n) {
+		size_t part = piece_of_lines(s, n);
+
+		write_record(LOG_ERROR, true, s, part);
+		s += part;
+		n -= part;
+	}
+}
+
+bool log_at_line_start(void)
+{
+	struct log_hold h = hold_begin();
+	bool start = !mid_line;
+
+	hold_end(h);
+	return start;
 }
 
 void log_rawf(const char *fmt, ...)

@@ -34,6 +34,8 @@ int machine_run_on_others(void (*fn)(void *), void *arg);
 
 /* Kick: an IPI with no effect but to end guest mode or HLT there.  Not itself, and any context. */
 void machine_kick_cpu(unsigned cpu);
+/* The same by an NMI: for guest mode that does not end by the former.  It may come a moment too early. */
+void machine_kick_cpu_nmi(unsigned cpu);
 
 /*
  * Call fn(arg) on this CPU, in interrupt context, once its TSC has reached cycles; a new alarm
@@ -67,6 +69,16 @@ void machine_context_init(struct context *c, const struct stack *s, void (*fn)(v
  * Interrupts off, preemption not disabled (mm/port.h).
  */
 void machine_context_switch(struct context *from, const struct context *to, const struct stack *s);
+
+/* ---- the watchdog ------------------------------------------------------------------------- */
+
+/*
+ * The caller could let others in now: it holds no lock, and interrupts have been on.  Whoever does not
+ * come by here for long (watchdog=) is reported with its call chain.
+ */
+void machine_alive(void);
+/* fn(), in interrupt context, changes its value when the CPU has made progress of another kind. */
+void machine_set_progress(uint64_t (*fn)(void));
 
 /* ---- stages --------------------------------------------------------------- */
 

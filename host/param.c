@@ -40,7 +40,7 @@ static const struct param_desc table[] = {
 
 #define NAME_MAX     32
 #define WORD_MAX     192
-#define SENTENCE_MAX 384
+#define SENTENCE_MAX 640
 
 struct parser {
 	struct params *params;
@@ -234,7 +234,7 @@ static void apply_word(struct parser *ps, char *word)
 		*value++ = '\0';
 	if (text_copy(name, sizeof(name), word)) {
 		for (char *c = name; *c; c++)
-			*c = *c == '-' ? '_' : *c;
+			*c = *c == '-' || *c == '.' ? '_' : *c;
 		d = find_param(name);
 	}
 	if (!d) {

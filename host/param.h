@@ -9,7 +9,7 @@
  *   PARAM_ENUM(name, default, values, help) index into "a|b|c"
  *   PARAM_STR(name, default, help)          char[64]
  *
- * A name is a C identifier; users may write '-' for '_'.
+ * A name is a C identifier; users may write '-' or '.' for '_'.
  */
 #pragma once
 

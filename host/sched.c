@@ -51,8 +51,7 @@ bool sched_may_run(const struct thread *t, unsigned cpu)
 
 /* ---- what others see of a CPU --------------------------------------------------------- */
 
-static void publish(struct sched_cpu *c) REQUIRES(c->lock);
-static void publish(struct sched_cpu *c)
+static void publish(struct sched_cpu *c) REQUIRES(c->lock)
 {
 	const struct runqueue *rq = &c->rq;
 	bool busy = current_of(c) != c->idle;
@@ -107,8 +106,7 @@ void sched_charge(struct sched_cpu *c, struct thread *t)
 	rq_advance(&c->rq, t->is_idle ? NULL : &t->entity);
 }
 
-static void join(struct sched_cpu *c, struct thread *t) REQUIRES(c->lock);
-static void join(struct sched_cpu *c, struct thread *t)
+static void join(struct sched_cpu *c, struct thread *t) REQUIRES(c->lock)
 {
 	bool idle = current_of(c) == c->idle && !c->rq.waiting;
 
@@ -125,8 +123,7 @@ static void join(struct sched_cpu *c, struct thread *t)
 	publish(c);
 }
 
-static bool preempts(const struct sched_cpu *c, const struct thread *t) REQUIRES(c->lock);
-static bool preempts(const struct sched_cpu *c, const struct thread *t)
+static bool preempts(const struct sched_cpu *c, const struct thread *t) REQUIRES(c->lock)
 {
 	const struct thread *running = current_of(c);
 	uint64_t now = machine_cycles();
@@ -294,8 +291,7 @@ static bool can_pick(const struct rq_entity *e, void *ctx)
 	return !pick->yields || rq_goes_before(&pick->cpu->rq, e, &pick->yields->entity);
 }
 
-static void set_current(struct sched_cpu *c, struct thread *t) REQUIRES(c->lock);
-static void set_current(struct sched_cpu *c, struct thread *t)
+static void set_current(struct sched_cpu *c, struct thread *t) REQUIRES(c->lock)
 {
 	/* Its stack is ours from here on; the one before cleared it, if there was one. */
 	atomic_store_explicit(&t->on_cpu, true, memory_order_relaxed);
@@ -387,6 +383,8 @@ void sched_leave(enum leave how)
 {
 	struct sched_cpu *c = sched_this();
 	struct thread *prev = current_of(c);
+
+	machine_alive();
 	bool due = put_back(c, prev, how);
 	struct thread *next = pick_next(c, prev, how == LEAVE_YIELD && !due && !prev->is_idle);
 

@@ -13,20 +13,30 @@
 /* An empty volatile statement: a loop that holds one is not an idiom. */
 #define KEEP_LOOP() __asm__ volatile("")
 
-/* ERMSB makes these as fast as anything that may not use vector registers. */
+/*
+ * Eight bytes at a time, then the rest: as fast as anything that may not use vector registers, on
+ * processors with fast strings, and without them, and where each step counts as an instruction.
+ */
 void *memcpy(void *restrict dst, const void *restrict src, size_t n)
 {
 	void *d = dst;
+	size_t words = n / 8, rest = n % 8;
 
-	__asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n) : : "memory");
+	__asm__ volatile("rep movsq" : "+D"(d), "+S"(src), "+c"(words) : : "memory");
+	if (rest)
+		__asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(rest) : : "memory");
 	return dst;
 }
 
 void *memset(void *dst, int c, size_t n)
 {
+	uint64_t pattern = (unsigned char)c * 0x0101010101010101ul;
 	void *d = dst;
+	size_t words = n / 8, rest = n % 8;
 
-	__asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
+	__asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(pattern) : "memory");
+	if (rest)
+		__asm__ volatile("rep stosb" : "+D"(d), "+c"(rest) : "a"(pattern) : "memory");
 	return dst;
 }
 

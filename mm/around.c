@@ -17,50 +17,70 @@
 #include "mm/tdp.h"
 #include "mm/walk.h"
 
+#define AROUND_MAX 64u
+
+/* What lies around the page of the fault, in its slot. */
 struct around {
-	struct mmu_vm *vm;
-	const struct memslot *slot;
-	const struct backing_page *page; /* of the fault */
-	unsigned access;
+	gfn_t start;
+	unsigned count;
+	hpa_t page[AROUND_MAX]; /* HPA_INVALID: none, or it is protected otherwise */
 };
 
-static void around_one(const struct around *a, struct tdp_iter *it)
-	REQUIRES_SHARED(a->vm->mmu_lock)
+static void find_pages(struct mmu_vm *vm, const struct memslot *slot,
+		       const struct backing_page *page, gfn_t gfn, struct around *a)
+	REQUIRES_SHARED(vm->mmu_lock)
 {
-	const struct mmu_format *fmt = it->root->fmt;
-	unsigned used = fmt->ad ? 0 : ACC_R;
-	struct backing_page page;
+	gfn_t start = gfn & ~(gfn_t)(vm->fault_around - 1), end = start + vm->fault_around;
 
-	if (it->old.raw || it->level != PG_LEVEL_4K)
-		return;
-	if (backing_lookup_in(a->vm, a->slot, it->gfn, &page) || page.access != a->page->access)
-		return;
-	struct tdp_goal goal = tdp_goal(a->vm, a->slot, &page, a->access, used);
+	a->start = start > slot->base ? start : slot->base;
+	end = end < slot->base + slot->npages ? end : slot->base + slot->npages;
+	a->count = (unsigned)(end - a->start);
+	backing_pages_at(vm, slot, a->start, a->count, page->access, a->page);
+}
 
-	goal.write_logged |= !fmt->ad;
-	if (tdp_try_set(a->vm, it, tdp_leaf(a->vm, fmt, &goal, it->gfn, PG_LEVEL_4K, used)))
-		stat_add(a->vm, pf_around, 1);
+/* All leaves are alike but for the page. */
+static unsigned set_leaves(const struct mmu_format *fmt, spte_cell_t *cell, spte_t like,
+			   const struct around *a)
+{
+	unsigned set = 0;
+
+	like.raw &= ~fmt->address;
+	for (unsigned i = 0; i < a->count; i++) {
+		spte_t old = { 0 };
+
+		if (a->page[i] != HPA_INVALID && !spte_load(&cell[i]).raw)
+			set += spte_cmpxchg(&cell[i], &old, (spte_t){ like.raw | a->page[i] });
+	}
+	return set;
 }
 
 void around_map(struct mmu_vcpu *vcpu, const struct page_fault *pf, const struct memslot *slot,
 		const struct backing_page *page, unsigned access)
 {
+	const struct mmu_format *fmt = vcpu->loaded->fmt;
+	unsigned used = fmt->ad ? 0 : ACC_R;
+	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
 	struct mmu_vm *vm = vcpu->vm;
-	struct around a = { .vm = vm, .slot = slot, .page = page, .access = access };
 	struct tdp_iter it;
+	struct around a;
 
 	/* A fault that only gave a leaf more permissions was not the first: nothing is new here. */
 	if (vm->fault_around < 2 || pf->goal_level != PG_LEVEL_4K)
 		return;
-	gfn_t start = (pf->gpa >> PAGE_SHIFT) & ~(gfn_t)(vm->fault_around - 1);
-	gfn_t end = start + vm->fault_around;
-
-	start = start > slot->base ? start : slot->base;
-	end = end < slot->base + slot->npages ? end : slot->base + slot->npages;
-	if (invalidate_in_progress(vcpu->vm, start, end))
+	assert_held_read(&vm->mmu_lock);
+	find_pages(vm, slot, page, gfn, &a);
+	if (invalidate_in_progress(vm, a.start, a.start + a.count))
 		return;
-	assert_held_read(&a.vm->mmu_lock);
-	for (iter_begin(&it, vcpu->loaded, start, end, 0); it.valid; iter_next(&it))
-		around_one(&a, &it);
-	hold_note_read(vm, end - start);
+	struct tdp_goal goal = tdp_goal(vm, slot, page, gfn, access, used);
+
+	goal.write_logged |= !fmt->ad;
+	iter_begin(&it, vcpu->loaded, a.start, a.start + a.count, 0);
+	iter_sink(&it);
+	/* The window lies in one table, which the fault's leaf is in, and which stays while we hold the lock. */
+	MM_BUG_ON(it.level != PG_LEVEL_4K);
+	unsigned set = set_leaves(fmt, it.cell, tdp_leaf(vm, fmt, &goal, gfn, PG_LEVEL_4K, used), &a);
+
+	tdp_account_new(vm, set);
+	stat_add(vm, pf_around, set);
+	hold_note_read(vm, a.count);
 }

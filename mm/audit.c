@@ -11,9 +11,12 @@
 
 #include "mm/backing.h"
 #include "mm/dirty.h"
+#include "mm/huge.h"
+#include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/mmio.h"
 #include "mm/root.h"
+#include "mm/walk.h"
 
 /* ---- the sentence --------------------------------------------------------- */
 
@@ -194,7 +197,7 @@ static void check_gauge(struct audit *a, const char *name, uint64_t gauge, uint6
 		audit_fail(a, name, gauge, "is what the books say, but the walk counted", walked);
 }
 
-static void audit_logs(struct audit *a) REQUIRES(a->vm->mmu_lock)
+static void audit_slots(struct audit *a) REQUIRES(a->vm->mmu_lock)
 {
 	const struct memslots *slots = memslots_get(a->vm);
 	uint64_t logs = 0, pml = 0;
@@ -204,6 +207,9 @@ static void audit_logs(struct audit *a) REQUIRES(a->vm->mmu_lock)
 
 		logs += log != NULL;
 		pml += log && log->style == MMU_DIRTY_PML;
+		if (!huge_adds_up(slots->slot[i]->state->huge))
+			audit_fail(a, "the counts against huge leaves of slot", slots->slot[i]->id,
+				   "do not add up; its first gfn is", slots->slot[i]->base);
 		if (log && log->npages != slots->slot[i]->npages)
 			audit_fail(a, "the dirty log of slot", slots->slot[i]->id,
 				   "is not as large as the slot: pages", log->npages);
@@ -239,10 +245,11 @@ int mmu_audit(struct mmu_vm *vm, struct mmu_audit_report *report)
 	struct audit audit = { .vm = vm, .report = report }, *a = &audit;
 
 	*report = (struct mmu_audit_report){ 0 };
-	write_lock(&a->vm->mmu_lock);
+	mmu_write_lock(a->vm, MMU_OP_AUDIT, 0, 0);
 	audit_tables(a);
-	audit_logs(a);
+	audit_slots(a);
 	audit_gauges(a);
-	write_unlock(&a->vm->mmu_lock);
+	hold_note_write(a->vm, report->tables * PT_ENTRIES);
+	mmu_write_unlock(a->vm);
 	return report->errors ? -EIO : 0;
 }

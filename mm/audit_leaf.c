@@ -7,6 +7,7 @@
 
 #include "mm/backing.h"
 #include "mm/dirty.h"
+#include "mm/huge.h"
 #include "mm/invalidate.h"
 #include "mm/leaf.h"
 #include "mm/memslot.h"
@@ -129,6 +130,8 @@ void audit_leaf(struct audit *a, const struct mmu_format *fmt, spte_t leaf, gfn_
 		accuse(&s, "lies outside the slots: entry", leaf.raw);
 		return;
 	}
+	if (!slot_huge_allowed(a->vm, slot, gfn, level))
+		accuse(&s, "is huge where that is forbidden: entry", leaf.raw);
 	int err = backing_lookup_in(a->vm, slot, gfn, &page);
 
 	check_page(&s, slot, err, &page);

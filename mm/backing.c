@@ -2,6 +2,11 @@
 /*
  * Looking up and bringing host pages; see backing.h.
  *
+ * Looking up needs no lock: nodes are freed behind a grace period, so a reader (rcu.h) finds what is
+ * there or what was there a moment ago, which the invalidation tells that took it away.  In
+ * a node that has just gone the first word reads as absent; whoever wants to bring a page
+ * then looks again under mmu_lock.
+ *
  * Two vCPUs that touch the same gfn both allocate; one compare-exchange decides, and
  * the loser frees its page.
  */
@@ -9,8 +14,26 @@
 
 #include "mm/backing_word.h"
 #include "mm/cache.h"
+#include "mm/lock.h"
 
 /* ---- how many pages the VM may have ------------------------------------ */
+
+/*
+ * Tables and nodes count as well, as many as there are now: they come with the pages, and a guest
+ * that spreads its accesses has one of both for each page.
+ */
+static bool over_cap(struct mmu_vm *vm, uint64_t pages)
+{
+	return vm->page_cap &&
+	       pages + stat_read(vm, tables) +
+			       atomic_load_explicit(&vm->backing_nodes, memory_order_relaxed) >
+		       vm->page_cap;
+}
+
+bool mmu_vm_at_cap(struct mmu_vm *vm)
+{
+	return over_cap(vm, stat_read(vm, backing_pages) + 1);
+}
 
 /*
  * backing_reserved runs ahead of the backing_pages gauge by what is being brought right
@@ -22,8 +45,8 @@ static int backing_reserve(struct mmu_vm *vm, uint64_t n)
 	uint64_t have = atomic_load_explicit(&vm->backing_reserved, memory_order_relaxed);
 
 	do {
-		if (vm->page_cap && have + n > vm->page_cap)
-			return stat_read(vm, backing_pages) + n > vm->page_cap ? -ENOMEM : -EAGAIN;
+		if (over_cap(vm, have + n))
+			return over_cap(vm, stat_read(vm, backing_pages) + n) ? -ENOMEM : -EAGAIN;
 	} while (!atomic_compare_exchange_weak_explicit(&vm->backing_reserved, &have, have + n,
 							memory_order_relaxed,
 							memory_order_relaxed));
@@ -64,12 +87,11 @@ static void lookup_device(const struct mmu_vm *vm, const struct memslot *slot, g
 				      false, false };
 }
 
-int backing_lookup_in(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
-		      struct backing_page *out)
+int backing_look(const struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
+		 struct backing_page *out)
 {
 	unsigned level, alike;
 
-	assert_held_read(&vm->mmu_lock);
 	if (backing_is_device(slot)) {
 		lookup_device(vm, slot, gfn, out);
 		return 0;
@@ -99,6 +121,45 @@ int backing_lookup_in(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
 		return -ENOENT;
 	default:
 		return -EFAULT;
+	}
+}
+
+int backing_lookup_in(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
+		      struct backing_page *out)
+{
+	assert_held_read(&vm->mmu_lock);
+	return backing_look(vm, slot, gfn, out);
+}
+
+static hpa_t page_at(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsigned access)
+{
+	struct backing_page page;
+
+	if (backing_look(vm, slot, gfn, &page) || page.access != access)
+		return HPA_INVALID;
+	return (page.pfn.n + (gfn - page.gfn)) << PAGE_SHIFT;
+}
+
+void backing_pages_at(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsigned n,
+		      unsigned access, hpa_t *out)
+{
+	backing_cell_t *cell = NULL;
+	unsigned level = PG_LEVEL_NONE;
+
+	assert_held_read(&vm->mmu_lock);
+	if (!backing_is_device(slot))
+		cell = backing_find(&slot->state->backing, backing_index(slot, gfn), PG_LEVEL_4K,
+				    &level);
+	for (unsigned i = 0; i < n; i++) {
+		/* The words of a node of 4K pages lie side by side. */
+		uint64_t word = level == PG_LEVEL_4K ? word_load(&cell[i]) : 0;
+
+		if (level != PG_LEVEL_4K)
+			out[i] = page_at(vm, slot, gfn + i, access);
+		else if (word_kind(word) == BACKING_PAGE && word_access(word) == access)
+			out[i] = word_hpa(word);
+		else
+			out[i] = HPA_INVALID;
 	}
 }
 
@@ -133,7 +194,8 @@ void backing_fold(struct mmu_vm *vm, gfn_t gfn, unsigned level, bool accessed, b
  * Put an empty node where old is, which it goes on saying.  -ENOMEM: no page for it.  Success
  * also when somebody else was first.
  */
-static int backing_grow(struct mmu_cache *cache, backing_cell_t *cell, uint64_t old)
+static int backing_grow(struct mmu_vm *vm, struct mmu_cache *cache, backing_cell_t *cell,
+			uint64_t old)
 {
 	hpa_t hpa = cache_take(cache);
 
@@ -143,8 +205,10 @@ static int backing_grow(struct mmu_cache *cache, backing_cell_t *cell, uint64_t 
 		node_fill(hpa, old);
 	/* Release: pairs with the acquire in word_load(). */
 	if (atomic_compare_exchange_strong_explicit(cell, &old, word_make(BACKING_NODE, hpa),
-						    memory_order_release, memory_order_relaxed))
+						    memory_order_release, memory_order_relaxed)) {
+		backing_count_nodes(vm, 1);
 		return 0;
+	}
 	/* The cache holds zeroed pages; what we wrote is not zero only if old was not. */
 	node_fill(hpa, 0);
 	cache_put(cache, hpa);
@@ -174,36 +238,9 @@ static int backing_publish(struct mmu_vm *vm, struct mmu_cache *cache, const str
 			return atomic_compare_exchange_strong_explicit(
 				       cell, &old, new | (old & WORD_PROTECTION),
 				       memory_order_release, memory_order_relaxed) ? 0 : -EEXIST;
-		if (backing_grow(cache, cell, old))
+		if (backing_grow(vm, cache, cell, old))
 			return -ENOMEM;
 	}
-}
-
-/* Bring a page of this size for gfn.  0 and -EEXIST both mean: there is one now. */
-static int backing_bring(struct mmu_vm *vm, struct mmu_cache *cache, const struct memslot *slot,
-			 gfn_t gfn, unsigned level) EXCLUDES(vm->mmu_lock)
-{
-	unsigned order = 9 * (level - 1);
-	int err = backing_reserve(vm, level_pages(level));
-
-	if (err)
-		return err;
-	hpa_t hpa = port_pages_alloc(order, PORT_ZERO);
-
-	if (hpa == HPA_INVALID) {
-		backing_unreserve(vm, level_pages(level));
-		return -ENOMEM;
-	}
-	read_lock(&vm->mmu_lock);
-	err = backing_publish(vm, cache, slot, gfn, level, hpa);
-	if (!err)
-		stat_add(vm, backing_pages, level_pages(level));
-	read_unlock(&vm->mmu_lock);
-	if (err) {
-		port_pages_free(hpa, order);
-		backing_unreserve(vm, level_pages(level));
-	}
-	return err;
 }
 
 /* The largest page that the absent span around gfn may become. */
@@ -218,27 +255,74 @@ static unsigned backing_wants(const struct mmu_vm *vm, const struct memslot *slo
 	return level;
 }
 
-int backing_touch(struct mmu_vm *vm, struct mmu_cache *cache, const struct memslot *slot,
-		  gfn_t gfn, struct backing_page *out)
+static int fetch_level(struct mmu_vm *vm, unsigned level, struct backing_fresh *fresh)
 {
-	for (;;) {
-		read_lock(&vm->mmu_lock);
-		/* A dead slot's tree is gone; the slot stays for readers who found it before. */
-		int err = slot->state->backing.dead ? -EAGAIN
-						    : backing_lookup_in(vm, slot, gfn, out);
+	int err = backing_reserve(vm, level_pages(level));
 
-		read_unlock(&vm->mmu_lock);
-		if (err != -ENOENT)
-			return err;
-		unsigned level = backing_wants(vm, slot, gfn, out->level);
+	if (err)
+		return err;
+	fresh->hpa = port_pages_alloc(9 * (level - 1), PORT_ZERO);
+	fresh->level = (uint8_t)level;
+	if (fresh->hpa != HPA_INVALID)
+		return 0;
+	backing_unreserve(vm, level_pages(level));
+	return -ENOMEM;
+}
 
-		/* Whatever keeps us from a large page, a smaller may still be had. */
-		do
-			err = backing_bring(vm, cache, slot, gfn, level);
-		while ((err == -ENOMEM || err == -EAGAIN) && --level >= PG_LEVEL_4K);
-		if (err && err != -EEXIST)
-			return err;
+int backing_fetch(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsigned absent_level,
+		  struct backing_fresh *fresh)
+{
+	unsigned level = backing_wants(vm, slot, gfn, absent_level);
+	int err;
+
+	/* Whatever keeps us from a large page, a smaller may still be had. */
+	do
+		err = fetch_level(vm, level, fresh);
+	while (err && --level >= PG_LEVEL_4K);
+	return err;
+}
+
+int backing_bring(struct mmu_vm *vm, struct mmu_cache *cache, const struct memslot *slot,
+		  gfn_t gfn, struct backing_fresh *fresh, struct backing_page *out)
+{
+	int err = backing_publish(vm, cache, slot, gfn, fresh->level, fresh->hpa);
+
+	assert_held_read(&vm->mmu_lock);
+	if (!err) {
+		stat_add(vm, backing_pages, level_pages(fresh->level));
+		fresh->hpa = HPA_INVALID;
 	}
+	return err && err != -EEXIST ? err : backing_lookup_in(vm, slot, gfn, out);
+}
+
+void backing_drop(struct mmu_vm *vm, struct backing_fresh *fresh)
+{
+	if (fresh->hpa == HPA_INVALID)
+		return;
+	port_pages_free(fresh->hpa, 9 * (fresh->level - 1u));
+	backing_unreserve(vm, level_pages(fresh->level));
+	fresh->hpa = HPA_INVALID;
+}
+
+int backing_touch(struct mmu_vm *vm, struct mmu_cache *cache, const struct memslot *slot,
+		  gfn_t gfn, struct mmu_reading *r)
+{
+	struct backing_fresh fresh = { .hpa = HPA_INVALID };
+	struct backing_page page;
+	int err;
+
+	while ((err = backing_look(vm, slot, gfn, &page)) == -ENOENT) {
+		err = backing_fetch(vm, slot, gfn, page.level, &fresh);
+		if (err)
+			break;
+		mmu_read_lock(vm, r);
+		err = backing_bring(vm, cache, slot, gfn, &fresh, &page);
+		mmu_read_unlock(vm, r);
+		backing_drop(vm, &fresh);
+		if (err != -ENOENT)
+			break;
+	}
+	return err;
 }
 
 /* ---- the beginning --------------------------------------------------------------- */

@@ -16,9 +16,9 @@
  * a multiple of 1G at first, so that huge pages lie aligned in both and the pages can
  * move with the slot.  Moved to where they lie unaligned they are mapped in smaller leaves.
  *
- * Under mmu_lock: read to walk, to publish by compare-exchange (absent → page or node), and
+ * Under mmu_lock: read to publish by compare-exchange (absent → page or node), and
  * to set a page's bits; write for everything that removes or protects.  A page is removed
- * only after the mappings of it are gone and flushed.
+ * only after the mappings of it are gone and flushed.  Walking is for RCU readers, too.
  *
  * A device slot has no tree: its pages are where it says, and nothing is known about them.
  */
@@ -30,9 +30,10 @@
 #include "mm/vm.h"
 
 struct memslot;
+struct mmu_reading;
 
 struct backing {
-	hpa_t top;      /* HPA_INVALID: a device's */
+	hpa_t top;      /* HPA_INVALID: a device's; as it is until the end */
 	uint8_t level;  /* of the words in top */
 	bool dead;      /* mmu_lock: the slot is being deleted, no page comes any more */
 	gfn_t skew;     /* index of the slot's first gfn */
@@ -56,24 +57,62 @@ int backing_init(const struct mmu_vm *vm, struct backing *backing,
 /* Every page that is left goes back to the host; nothing maps any. */
 void backing_destroy(struct mmu_vm *vm, struct backing *backing);
 
+/* For the cap on the VM's pages. */
+static inline void backing_count_nodes(struct mmu_vm *vm, int more)
+{
+	atomic_fetch_add_explicit(&vm->backing_nodes, (uint64_t)(int64_t)more, memory_order_relaxed);
+}
+
+
 /*
  * What backs gfn now.  0; -ENOENT when absent, out->level then says how large the
  * absent span is; -EFAULT when ballooned or no slot is there.
  */
 int backing_lookup(struct mmu_vm *vm, gfn_t gfn, struct backing_page *out)
 	REQUIRES_SHARED(vm->mmu_lock);
-/* The same when the slot is known. */
+/*
+ * The 4K pages behind n gfns of the slot, of those that have one and this access; HPA_INVALID for the
+ * others.  The gfns lie in one 2M piece.
+ */
+void backing_pages_at(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsigned n,
+		      unsigned access, hpa_t *out) REQUIRES_SHARED(vm->mmu_lock);
+/* The same as backing_lookup() when the slot is known. */
 int backing_lookup_in(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
 		      struct backing_page *out) REQUIRES_SHARED(vm->mmu_lock);
+/*
+ * The same without the lock, for an RCU reader (rcu.h): may be out of date as soon as it returns,
+ * which invalidate_is_stale() tells of a page, and backing_bring() of what was absent.
+ */
+int backing_look(const struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
+		 struct backing_page *out);
+
+/* A page that is to back a gfn. */
+struct backing_fresh {
+	hpa_t hpa; /* HPA_INVALID: none */
+	uint8_t level;
+};
 
 /*
- * The same, with a page brought when there is none: as large as the slot and the VM allow
- * and the host has one.  cache gives pages for nodes.  -EFAULT ballooned; -ENOMEM no
- * page, no node, or the cap is reached; -EAGAIN the cap is reached, but by somebody who
- * may give it back, or the slot is being deleted: try again.
+ * A zeroed page for gfn in an absent span of this level: as large as the slot and the VM allow and
+ * the host has one.  -ENOMEM no page, or the cap is reached; -EAGAIN it is reached, but by
+ * somebody who may give back.
  */
+int backing_fetch(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsigned absent_level,
+		  struct backing_fresh *fresh) EXCLUDES(vm->mmu_lock);
+/*
+ * Put it behind gfn unless something is there, and look what is: as backing_lookup_in(); -ENOENT:
+ * others have divided the span meanwhile, a smaller page is due.  -ENOMEM: cache has no page for a
+ * node; -EAGAIN: the slot is being deleted.
+ */
+int backing_bring(struct mmu_vm *vm, struct mmu_cache *cache, const struct memslot *slot,
+		  gfn_t gfn, struct backing_fresh *fresh, struct backing_page *out)
+	REQUIRES_SHARED(vm->mmu_lock);
+/* Give it back if it was not needed. */
+void backing_drop(struct mmu_vm *vm, struct backing_fresh *fresh);
+
+/* All of that: there is a page behind gfn.  By an RCU reader; r: who asks. */
 int backing_touch(struct mmu_vm *vm, struct mmu_cache *cache, const struct memslot *slot,
-		  gfn_t gfn, struct backing_page *out) EXCLUDES(vm->mmu_lock);
+		  gfn_t gfn, struct mmu_reading *r) EXCLUDES(vm->mmu_lock);
 
 /*
  * A leaf of this level at gfn is gone, or has lost these bits: the page keeps them.  Nothing
@@ -102,7 +141,8 @@ struct backing_change {
 };
 
 /*
- * Go on for a bounded number of words, but not beyond limit.  Frees the pages it takes out: no
+ * Go on for a bounded number of words, but not beyond limit; no further at all while limit lies within
+ * a word that the range covers.  Frees the pages it takes out: no
  * mapping of them exists and an invalidation runs.  -ENOMEM: spare is empty; -ENOENT: the
  * slot went away while the walk yielded.
  */

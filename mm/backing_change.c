@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Changing what a whole range of the backing says; see backing.h.  All under mmu_lock for
- * write, behind the flush, so pages and nodes are freed on the spot.
+ * write, behind the flush, so pages are freed on the spot; nodes behind a grace period, because
+ * who looks a page up does so without the lock.
  *
  * A word that lies wholly inside the range changes as a whole, at whatever level
  * it stands; only at the two edges a word has to be broken into a node first.  A node
@@ -13,8 +14,8 @@
 #include "mm/backing_word.h"
 #include "mm/cache.h"
 
-/* A step ends after so many words, or gfns changed: what costs is freeing them. */
-#define CHANGE_STEP 512
+/* A step ends after so many words, or gfns changed; freeing one takes some 600 instructions. */
+#define CHANGE_STEP 64
 
 /* ---- one word ---------------------------------------------------------------- */
 
@@ -51,7 +52,8 @@ void backing_free_page(struct mmu_vm *vm, uint64_t word, unsigned level)
 struct place {
 	const struct memslot *slot;
 	gfn_t index;         /* of c->next */
-	gfn_t limit;         /* do not change what lies behind */
+	gfn_t limit;         /* do not change what lies behind yet */
+	gfn_t range_end;     /* nor this, ever */
 	backing_cell_t *path[PG_LEVEL_256T + 1];
 };
 
@@ -84,7 +86,8 @@ static void change_word(struct mmu_vm *vm, struct backing_change *c, const struc
 }
 
 /* Break a word above 4K into a node of words that say the same. */
-static int break_word(struct mmu_cache *spare, backing_cell_t *cell, unsigned level)
+static int break_word(struct mmu_vm *vm, struct mmu_cache *spare, backing_cell_t *cell,
+		      unsigned level)
 {
 	hpa_t hpa = cache_take(spare);
 	uint64_t word = word_load(cell), step = 0;
@@ -101,6 +104,7 @@ static int break_word(struct mmu_cache *spare, backing_cell_t *cell, unsigned le
 	for (unsigned i = 0; i < PT_ENTRIES; i++)
 		word_store(&backing_node(hpa)[i], word + i * step);
 	word_store(cell, word_make(BACKING_NODE, hpa));
+	backing_count_nodes(vm, 1);
 	return 0;
 }
 
@@ -131,7 +135,7 @@ static bool node_folds(const struct mmu_vm *vm, const backing_cell_t *node, unsi
 }
 
 /* We are done with the nodes on the path that end before index, or with the range. */
-static void fold_nodes(const struct mmu_vm *vm, const struct place *p, unsigned level, bool at_end)
+static void fold_nodes(struct mmu_vm *vm, const struct place *p, unsigned level, bool at_end)
 {
 	uint64_t into;
 
@@ -143,19 +147,27 @@ static void fold_nodes(const struct mmu_vm *vm, const struct place *p, unsigned 
 		if (!node_folds(vm, backing_node(node), level - 1, &into))
 			return;
 		word_store(p->path[level], into);
-		port_pages_free(node, 0);
+		rcu_defer_table(vm, node);
+		backing_count_nodes(vm, -1);
 	}
 }
 
 /* ---- the walk -------------------------------------------------------------------- */
 
-/* Does the word at level lie in the range as a whole, as far as it lies in the slot? */
-static bool is_whole(const struct place *p, unsigned level)
+/* Does the word at level lie below end as a whole, as far as it lies in the slot? */
+static bool is_whole(const struct place *p, unsigned level, gfn_t end)
 {
 	gfn_t base = level_gfn_base(p->index, level);
 
 	return (base == p->index || p->index == p->slot->state->backing.skew) &&
-	       base + level_pages(level) <= p->limit;
+	       base + level_pages(level) <= end;
+}
+
+/* As an index, beyond all words for the end of the slot. */
+static gfn_t end_index(const struct memslot *slot, gfn_t end)
+{
+	return end >= slot->base + slot->npages ? level_pages(slot->state->backing.level + 1u)
+						: backing_index(slot, end);
 }
 
 /* The word at level is as it shall be: on to the next. */
@@ -170,7 +182,11 @@ static void change_done(struct mmu_vm *vm, struct backing_change *c, struct plac
 	fold_nodes(vm, p, level, c->next == end);
 }
 
-/* Bring the gfns from next on to their state, as far as one word reaches, below end. */
+/*
+ * Bring the gfns from next on to their state, as far as one word reaches, below end.  A word that
+ * only the end cuts, and not the range, is left as it is until all of it may change: to break
+ * it would take a page at every place where a walk happens to yield.
+ */
 static int change_next(struct mmu_vm *vm, struct backing_change *c, const struct memslot *slot,
 		       gfn_t end)
 {
@@ -178,21 +194,23 @@ static int change_next(struct mmu_vm *vm, struct backing_change *c, const struct
 	struct place p = { .slot = slot, .index = backing_index(slot, c->next) };
 	backing_cell_t *node = backing_node(b->top);
 
-	p.limit = end == slot->base + slot->npages ? level_pages(b->level + 1u)
-						   : backing_index(slot, end);
+	p.limit = end_index(slot, end);
+	p.range_end = end_index(slot, c->end);
 	for (unsigned level = b->level;; level--) {
 		backing_cell_t *cell = &node[level_index(p.index, level)];
 		uint64_t word = word_load(cell), new = changed_word(c, word);
 		bool is_node = word_kind(word) == BACKING_NODE;
 
 		p.path[level] = cell;
-		if (!is_node && (new == word || is_whole(&p, level))) {
+		if (!is_node && (new == word || is_whole(&p, level, p.limit))) {
 			if (new != word)
 				change_word(vm, c, &p, level, new);
 			change_done(vm, c, &p, level, end);
 			return 0;
 		}
-		if (!is_node && break_word(c->spare, cell, level))
+		if (!is_node && is_whole(&p, level, p.range_end))
+			return 0;
+		if (!is_node && break_word(vm, c->spare, cell, level))
 			return -ENOMEM;
 		node = backing_node(word_hpa(word_load(cell)));
 	}
@@ -207,10 +225,13 @@ static int change_in_slot(struct mmu_vm *vm, struct backing_change *c, const str
 	if (end > slot->base + slot->npages)
 		end = slot->base + slot->npages;
 	for (unsigned i = 0; i < CHANGE_STEP && c->next < end && c->changed < enough; i++) {
+		gfn_t before = c->next;
 		int err = change_next(vm, c, slot, end);
 
 		if (err)
 			return err;
+		if (c->next == before)
+			break;
 	}
 	return 0;
 }
@@ -254,7 +275,7 @@ int backing_break(struct mmu_vm *vm, gfn_t gfn, struct mmu_cache *spare)
 
 		if (level == PG_LEVEL_4K)
 			return 0;
-		if (break_word(spare, cell, level))
+		if (break_word(vm, spare, cell, level))
 			return -ENOMEM;
 	}
 }
@@ -281,19 +302,20 @@ static void free_node(struct mmu_vm *vm, hpa_t hpa, unsigned level)
 	for (unsigned i = 0; i < PT_ENTRIES; i++) {
 		uint64_t word = word_load(&backing_node(hpa)[i]);
 
-		if (word_kind(word) == BACKING_NODE)
+		if (word_kind(word) == BACKING_NODE) {
 			free_node(vm, word_hpa(word), level - 1);
-		else if (word_kind(word) == BACKING_PAGE)
+			backing_count_nodes(vm, -1);
+		} else if (word_kind(word) == BACKING_PAGE) {
 			backing_free_page(vm, word, level);
+		}
 	}
-	port_pages_free(hpa, 0);
+	rcu_defer_table(vm, hpa);
 }
 
 void backing_destroy(struct mmu_vm *vm, struct backing *b)
 {
 	if (b->top != HPA_INVALID)
 		free_node(vm, b->top, b->level);
-	b->top = HPA_INVALID;
 }
 
 static void count_node(const struct memslot *slot, hpa_t hpa, unsigned level, gfn_t index,

@@ -9,6 +9,7 @@
 #include "mm/dirty.h"
 
 #include "mm/dirty_op.h"
+#include "mm/lock.h"
 #include "mm/recover.h"
 
 static bool style_is_possible(const struct mmu_vm *vm, enum mmu_dirty_style style)
@@ -41,7 +42,7 @@ static int log_publish(struct mmu_vm *vm, unsigned id, struct dirty_log *log)
 {
 	const struct memslot *slot;
 
-	write_lock(&vm->mmu_lock);
+	mmu_write_lock(vm, MMU_OP_DIRTY_START, 0, 0);
 	int err = may_start(vm, id, log->npages, &slot);
 
 	if (!err) {
@@ -51,7 +52,7 @@ static int log_publish(struct mmu_vm *vm, unsigned id, struct dirty_log *log)
 		if (log->style == MMU_DIRTY_PML)
 			atomic_fetch_add_explicit(&vm->pml_logs, 1, memory_order_relaxed);
 	}
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	return err;
 }
 
@@ -62,28 +63,29 @@ static int log_begin(struct dirty_op *op) EXCLUDES(op->vm->mmu_lock)
 
 	if (err)
 		return err;
-	write_lock(&op->vm->mmu_lock);
+	mmu_write_lock(op->vm, op->what, 0, 0);
 	err = dirty_op_clean(op);
 	if (!err)
 		op->log->starting = false;
-	write_unlock(&op->vm->mmu_lock);
+	mmu_write_unlock(op->vm);
 	return err;
 }
 
 int mmu_dirty_start(struct mmu_vm *vm, unsigned slot, enum mmu_dirty_style style, unsigned flags)
 {
-	struct dirty_op op = { .vm = vm, .id = slot };
+	struct dirty_op op = { .vm = vm, .id = slot, .what = MMU_OP_DIRTY_START };
+	struct mmu_reading r = MMU_READING(DIRTY_START, 0, 0);
 	const struct memslot *found;
 
 	if ((flags & ~(unsigned)(MMU_DIRTY_ALL_SET | MMU_DIRTY_NO_SPLIT)) ||
 	    !style_is_possible(vm, style))
 		return -EINVAL;
-	read_lock(&vm->mmu_lock);
+	mmu_read_lock(vm, &r);
 	int err = may_start(vm, slot, 0, &found);
 
 	if (!err)
 		op.npages = found->npages;
-	read_unlock(&vm->mmu_lock);
+	mmu_read_unlock(vm, &r);
 	if (err)
 		return err;
 	struct dirty_log *log = dirty_log_alloc(style, op.npages, flags);
@@ -128,10 +130,10 @@ int mmu_dirty_stop(struct mmu_vm *vm, unsigned slot)
 {
 	struct dirty_op op = { .vm = vm, .id = slot, .npages = 1 }, *o = &op;
 
-	write_lock(&o->vm->mmu_lock);
+	mmu_write_lock(o->vm, MMU_OP_DIRTY_STOP, 0, 0);
 	int err = stop(o);
 
-	write_unlock(&o->vm->mmu_lock);
+	mmu_write_unlock(o->vm);
 	rcu_poll(vm);
 	return err;
 }

@@ -12,13 +12,14 @@
  */
 #include "mm/dirty_op.h"
 
+#include "mm/lock.h"
 #include "mm/root.h"
 #include "mm/split.h"
 #include "mm/tdp.h"
 #include "mm/walk.h"
 
 /* Pages between two looks at the lock when nobody waits. */
-#define DIRTY_STEP 4096ul
+#define DIRTY_STEP 512ul
 
 int dirty_op_look(struct dirty_op *op)
 {
@@ -35,10 +36,12 @@ int dirty_op_look(struct dirty_op *op)
 
 static int op_check(struct dirty_op *op) EXCLUDES(op->vm->mmu_lock)
 {
-	read_lock(&op->vm->mmu_lock);
+	struct mmu_reading r = { .op = op->what };
+
+	mmu_read_lock(op->vm, &r);
 	int err = dirty_op_look(op);
 
-	read_unlock(&op->vm->mmu_lock);
+	mmu_read_unlock(op->vm, &r);
 	return err;
 }
 
@@ -138,6 +141,7 @@ int dirty_op_clean(struct dirty_op *op)
 
 	assert_held_write(&op->vm->mmu_lock);
 	while (!(err = dirty_op_look(op))) {
+		mmu_lock_about(op->vm, op->slot->base + op->first + done, op->npages - done);
 		done = clean_step(op, done, &wait);
 		if (done == op->npages)
 			break;
@@ -149,16 +153,17 @@ int dirty_op_clean(struct dirty_op *op)
 
 int dirty_op_split(struct dirty_op *op)
 {
+	struct mmu_reading r = { .op = op->what };
 	gfn_t start = 0, end = 0;
 
-	read_lock(&op->vm->mmu_lock);
+	mmu_read_lock(op->vm, &r);
 	int err = dirty_op_look(op);
 
 	if (!err && op->log->eager) {
 		start = op->slot->base + op->first;
 		end = start + op->npages;
 	}
-	read_unlock(&op->vm->mmu_lock);
+	mmu_read_unlock(op->vm, &r);
 	split_range(op->vm, start, end);
 	return err;
 }
@@ -169,9 +174,9 @@ static int clean(struct dirty_op *op)
 
 	if (err)
 		return err;
-	write_lock(&op->vm->mmu_lock);
+	mmu_write_lock(op->vm, op->what, 0, 0);
 	err = dirty_op_clean(op);
-	write_unlock(&op->vm->mmu_lock);
+	mmu_write_unlock(op->vm);
 	return err;
 }
 
@@ -197,9 +202,11 @@ static void peek_leaves(struct dirty_op *op, const struct mmu_root *root, uint64
 
 static int peek(struct dirty_op *op)
 {
+	struct mmu_reading r = { .op = op->what };
+
 	for (uint64_t done = 0, n; done < op->npages; done += n) {
 		n = op->npages - done < DIRTY_STEP ? op->npages - done : DIRTY_STEP;
-		read_lock(&op->vm->mmu_lock);
+		mmu_read_lock(op->vm, &r);
 		int err = dirty_op_look(op);
 
 		if (!err) {
@@ -208,7 +215,7 @@ static int peek(struct dirty_op *op)
 			op_take(op, done, done + n, false);
 			hold_note_read(op->vm, n);
 		}
-		read_unlock(&op->vm->mmu_lock);
+		mmu_read_unlock(op->vm, &r);
 		if (err)
 			return err;
 		port_resched();
@@ -219,7 +226,8 @@ static int peek(struct dirty_op *op)
 int mmu_dirty_get(struct mmu_vm *vm, unsigned slot, uint64_t first, uint64_t npages, bool clear,
 		  uint64_t *bitmap, uint64_t *dirty)
 {
-	struct dirty_op op = { .vm = vm, .id = slot, .first = first, .npages = npages };
+	struct dirty_op op = { .vm = vm, .id = slot, .what = MMU_OP_DIRTY_GET, .first = first,
+			       .npages = npages };
 	int err = op_check(&op);
 
 	*dirty = 0;
@@ -238,8 +246,8 @@ int mmu_dirty_get(struct mmu_vm *vm, unsigned slot, uint64_t first, uint64_t npa
 int mmu_dirty_clear(struct mmu_vm *vm, unsigned slot, uint64_t first, uint64_t npages,
 		    const uint64_t *bitmap)
 {
-	struct dirty_op op = { .vm = vm, .id = slot, .first = first, .npages = npages,
-			       .mask = bitmap };
+	struct dirty_op op = { .vm = vm, .id = slot, .what = MMU_OP_DIRTY_CLEAR, .first = first,
+			       .npages = npages, .mask = bitmap };
 
 	return clean(&op);
 }

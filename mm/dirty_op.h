@@ -8,6 +8,7 @@
 struct dirty_op {
 	struct mmu_vm *vm;
 	unsigned id;           /* of the slot */
+	enum mmu_op what;      /* for whoever has to wait for it */
 	uint64_t first, npages;
 	const uint64_t *mask;  /* only pages with a bit here; NULL: all */
 	uint64_t *out;         /* bits found, NULL: not asked for */

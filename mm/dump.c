@@ -9,6 +9,7 @@
  */
 #include "mm/iter.h"
 #include "mm/leaf.h"
+#include "mm/lock.h"
 #include "mm/mmio.h"
 #include "mm/root.h"
 #include "mm/walk.h"
@@ -102,12 +103,13 @@ static void dump_root(struct dump *d, const struct mmu_root *root)
 void mmu_dump(struct mmu_vm *vm, gfn_t gfn, uint64_t npages,
 	      void (*emit)(void *ctx, const char *line), void *ctx)
 {
+	struct mmu_reading r = MMU_READING(DUMP, gfn, npages);
 	struct dump d = { .emit = emit, .ctx = ctx };
 	gfn_t room = gfn < vm->gfn_limit ? vm->gfn_limit - gfn : 0;
 	gfn_t end = gfn + (npages < room ? npages : room);
 	struct tdp_iter it;
 
-	read_lock(&vm->mmu_lock);
+	mmu_read_lock(vm, &r);
 	for_each_root(vm, root) {
 		uint64_t visited = 0;
 
@@ -117,5 +119,5 @@ void mmu_dump(struct mmu_vm *vm, gfn_t gfn, uint64_t npages,
 				dump_entry(&d, &it);
 		hold_note_read(vm, visited);
 	}
-	read_unlock(&vm->mmu_lock);
+	mmu_read_unlock(vm, &r);
 }

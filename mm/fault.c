@@ -11,6 +11,7 @@
 #include "mm/cache.h"
 #include "mm/fast.h"
 #include "mm/invalidate.h"
+#include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/mmio.h"
 #include "mm/root.h"
@@ -34,40 +35,74 @@ static enum mmu_pf_result backing_error(int err)
 	}
 }
 
-/* Install the page unless an invalidation got in between, of it or of all mappings. */
+/* What was looked up, unless an invalidation got in between, of it or of all mappings. */
 static enum mmu_pf_result fault_install(struct mmu_vcpu *vcpu, struct page_fault *pf,
 					const struct memslot *slot, const struct backing_page *page,
-					unsigned access, uint64_t snapshot)
+					uint64_t snapshot) REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
-	enum mmu_pf_result result = MMU_PF_RETRY;
+	unsigned access = memslot_access(slot) & page->access;
 
-	read_lock(&vcpu->vm->mmu_lock);
 	/* All that a leaf of the page could span, not only the gfn that faulted. */
-	if (root_is_valid(vcpu->loaded) &&
-	    !invalidate_is_stale(vcpu->vm, snapshot, page->gfn,
-				 page->gfn + level_pages(page->level)))
-		result = tdp_map(vcpu, pf, slot, page, access);
+	if (!root_is_valid(vcpu->loaded) ||
+	    invalidate_is_stale(vcpu->vm, snapshot, page->gfn,
+				page->gfn + level_pages(page->level)))
+		return MMU_PF_RETRY;
+	if (!(access & pf->access))
+		return MMU_PF_PROTECTED;
+	enum mmu_pf_result result = tdp_map(vcpu, pf, slot, page, access);
+
 	if (result == MMU_PF_FIXED)
 		around_map(vcpu, pf, slot, page, access);
-	read_unlock(&vcpu->vm->mmu_lock);
 	return result;
 }
 
-/* As an RCU reader, so that the slot stays. */
+/*
+ * Under one hold of the lock: a page that was fetched goes to the backing, and the leaf into the
+ * table.  -ENOENT in *err: not this page, but a smaller one.
+ */
+static enum mmu_pf_result fault_locked(struct mmu_vcpu *vcpu, struct page_fault *pf,
+				       const struct memslot *slot, struct backing_fresh *fresh,
+				       struct backing_page *page, uint64_t snapshot, int *err)
+{
+	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
+	struct mmu_reading r = { .op = MMU_OP_FAULT, .gfn = gfn, .npages = 1, .vcpu = vcpu };
+	enum mmu_pf_result result;
+
+	mmu_read_lock(vcpu->vm, &r);
+	if (fresh->hpa != HPA_INVALID)
+		*err = backing_bring(vcpu->vm, &vcpu->cache, slot, gfn, fresh, page);
+	result = *err ? backing_error(*err) : fault_install(vcpu, pf, slot, page, snapshot);
+	mmu_read_unlock(vcpu->vm, &r);
+	return result;
+}
+
+/* As an RCU reader, so that the slot stays, and what is looked at of its backing. */
 static enum mmu_pf_result fault_in_slot(struct mmu_vcpu *vcpu, struct page_fault *pf,
 					const struct memslot *slot, uint64_t snapshot)
 {
+	struct backing_fresh fresh = { .hpa = HPA_INVALID };
+	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
+	enum mmu_pf_result result;
 	struct backing_page page;
+	int err;
 
 	if (!(memslot_access(slot) & pf->access))
 		return MMU_PF_EMULATE;
-	int err = backing_touch(vcpu->vm, &vcpu->cache, slot, pf->gpa >> PAGE_SHIFT, &page);
-
-	if (err)
-		return backing_error(err);
-	if (!(page.access & pf->access))
-		return MMU_PF_PROTECTED;
-	return fault_install(vcpu, pf, slot, &page, memslot_access(slot) & page.access, snapshot);
+	do {
+		err = backing_look(vcpu->vm, slot, gfn, &page);
+		if (err == -EFAULT)
+			return MMU_PF_EMULATE;
+		/* Said before a page is fetched for it. */
+		if (!(page.access & pf->access))
+			return MMU_PF_PROTECTED;
+		if (err)
+			err = backing_fetch(vcpu->vm, slot, gfn, page.level, &fresh);
+		if (err)
+			return backing_error(err);
+		result = fault_locked(vcpu, pf, slot, &fresh, &page, snapshot, &err);
+		backing_drop(vcpu->vm, &fresh);
+	} while (err == -ENOENT);
+	return result;
 }
 
 static enum mmu_pf_result fault_handle(struct mmu_vcpu *vcpu, struct page_fault *pf)
@@ -126,12 +161,29 @@ static enum mmu_pf_result fault_any(struct mmu_vcpu *vcpu, struct page_fault *pf
 	return fault_handle(vcpu, pf);
 }
 
+static enum mmu_pf_result fault_timed(struct mmu_vcpu *vcpu, struct page_fault *pf)
+{
+	uint64_t start = port_clock();
+
+	vcpu->waited_for = 0;
+	enum mmu_pf_result result = fault_any(vcpu, pf);
+	uint64_t end = port_clock();
+
+	if (!latency_count_vcpu(vcpu, MMU_LATENCY_FAULT, end - start))
+		return result;
+	struct latency_event e = { end - start, end, who_make(MMU_OP_FAULT, pf->gpa >> PAGE_SHIFT),
+				   1, vcpu->waited_for };
+
+	latency_worst(vcpu->vm, MMU_LATENCY_FAULT, &e);
+	return result;
+}
+
 enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf)
 {
 	struct mmu_vm *vm = vcpu->vm;
 
 	MM_BUG_ON(vcpu->root == HPA_INVALID);
-	enum mmu_pf_result result = fault_any(vcpu, pf);
+	enum mmu_pf_result result = fault_timed(vcpu, pf);
 
 	switch (result) {
 	case MMU_PF_FIXED:

@@ -28,6 +28,8 @@
 
 #include "mm/root.h"
 
+/* Whom one kick did not get out, the port may know another way to kick. */
+#define TURNS_TO_KICK 256
 /* 20 s of a 3 GHz clock: a processor that ignores a kick that long is lost. */
 #define FLUSH_WAIT_LIMIT (1ul << 36)
 
@@ -67,15 +69,55 @@ static bool must_wait(struct mmu_vcpu *vcpu, uint64_t gen)
 static void wait_for(struct mmu_vcpu *vcpu, uint64_t gen)
 {
 	uint64_t start = port_clock();
+	unsigned turns = 0, next_kick = TURNS_TO_KICK;
 
 	while (must_wait(vcpu, gen)) {
 		port_cpu_relax();
+		if (++turns == next_kick) {
+			port_vcpu_kick(vcpu);
+			next_kick *= 2;
+		}
 		if (port_clock() - start > FLUSH_WAIT_LIMIT) {
 			port_log("mmu: vCPU %u of %s did not leave guest mode for a flush",
 				 vcpu->id, vcpu->vm->name);
 			port_bug(__FILE__, __LINE__, "a kicked vCPU stays in guest mode");
 		}
 	}
+}
+
+/* All kicks first, so that the vCPUs leave side by side.  Returns how many. */
+static unsigned kick_all(struct mmu_vm *vm, uint64_t gen) REQUIRES(vm->mmu_lock)
+{
+	unsigned kicked = 0;
+
+	for (struct mmu_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next) {
+		if (!must_wait(vcpu, gen))
+			continue;
+		port_vcpu_kick(vcpu);
+		stat_add(vm, tlb_kick, 1);
+		kicked++;
+	}
+	return kicked;
+}
+
+/* Whoever is waited for last is the one that it took so long for. */
+static void wait_all(struct mmu_vm *vm, uint64_t gen) REQUIRES(vm->mmu_lock)
+{
+	uint64_t start = port_clock(), last = 0;
+
+	for (struct mmu_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next) {
+		if (!must_wait(vcpu, gen))
+			continue;
+		last = who_make(MMU_OP_GUEST, vcpu->id);
+		wait_for(vcpu, gen);
+	}
+	uint64_t now = port_clock();
+	struct latency_event e = {
+		now - start, now, atomic_load_explicit(&vm->holder.who, memory_order_relaxed),
+		vm->holder.npages, last,
+	};
+
+	latency_add_excl(vm, MMU_LATENCY_SHOOTDOWN, &e);
 }
 
 void flush_vm(struct mmu_vm *vm)
@@ -85,13 +127,8 @@ void flush_vm(struct mmu_vm *vm)
 	uint64_t gen = atomic_fetch_add_explicit(&vm->tlb_gen, 1, memory_order_seq_cst) + 1;
 
 	stat_add(vm, tlb_flush, 1);
-	/* All kicks first, so that the vCPUs leave side by side. */
-	for (struct mmu_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next) {
-		if (!must_wait(vcpu, gen))
-			continue;
-		port_vcpu_kick(vcpu);
-		stat_add(vm, tlb_kick, 1);
-	}
-	for (struct mmu_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next)
-		wait_for(vcpu, gen);
+	unsigned kicked = kick_all(vm, gen);
+
+	if (kicked)
+		wait_all(vm, gen);
 }

@@ -10,6 +10,7 @@
 #include "mm/backing.h"
 #include "mm/cache.h"
 #include "mm/dirty.h"
+#include "mm/lock.h"
 #include "mm/memslot.h"
 
 enum copy_kind { COPY_READ, COPY_WRITE, COPY_LOAD };
@@ -52,9 +53,10 @@ static int copy_if_backed(struct guest_copy *c, gpa_t gpa, unsigned char *buf, u
 {
 	struct mmu_vm *vm = c->vm;
 	gfn_t gfn = gpa >> PAGE_SHIFT;
+	struct mmu_reading r = MMU_READING(COPY, gfn, 1);
 	struct backing_page page;
 
-	read_lock(&vm->mmu_lock);
+	mmu_read_lock(vm, &r);
 	const struct memslot *slot = memslot_find(vm, gfn);
 	int err = -EFAULT;
 
@@ -71,22 +73,22 @@ static int copy_if_backed(struct guest_copy *c, gpa_t gpa, unsigned char *buf, u
 		if (c->kind != COPY_READ)
 			dirty_mark(vm, gfn);
 	}
-	read_unlock(&vm->mmu_lock);
+	mmu_read_unlock(vm, &r);
 	return err;
 }
 
 /* Bring the page that is missing. */
 static int copy_touch(struct guest_copy *c, gfn_t gfn)
 {
+	struct mmu_reading r = MMU_READING(COPY, gfn, 1);
 	struct rcu_reader reader = { 0 };
-	struct backing_page page;
 
 	(void)cache_topup(&c->cache, BACKING_NODES(c->vm));
 	/* The slot stays while we are inside. */
 	rcu_reader_add(c->vm, &reader);
 	rcu_enter(c->vm, &reader);
 	const struct memslot *slot = memslot_find(c->vm, gfn);
-	int err = slot ? backing_touch(c->vm, &c->cache, slot, gfn, &page) : -EFAULT;
+	int err = slot ? backing_touch(c->vm, &c->cache, slot, gfn, &r) : -EFAULT;
 
 	rcu_exit(c->vm, &reader);
 	rcu_reader_remove(c->vm, &reader);

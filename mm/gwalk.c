@@ -201,14 +201,17 @@ static bool is_permitted(const struct gwalk *w)
 }
 
 static int read_entry(struct mmu_vm *vm, const struct gwalk *w, gpa_t table, unsigned level,
-		      uint64_t *gpte)
+		      uint64_t *gpte, struct mmu_guest_walk *out)
 {
 	const struct gwalk_level *l = &w->mode->level[level];
 	uint64_t index = (w->gva >> l->shift) & ((1ul << l->index_bits) - 1);
-	int err;
+	gpa_t at = table + index * w->mode->entry_size;
 
-	*gpte = 0;
-	err = mmu_read_guest(vm, table + index * w->mode->entry_size, gpte, w->mode->entry_size);
+	out->entry[out->count] = 0;
+	int err = mmu_read_guest(vm, at, &out->entry[out->count], w->mode->entry_size);
+
+	*gpte = out->entry[out->count];
+	out->at[out->count++] = at;
 	return err == -EFAULT ? -EIO : err;
 }
 
@@ -218,8 +221,9 @@ static int walk(struct mmu_vm *vm, struct gwalk *w, struct mmu_guest_walk *out)
 	unsigned level = w->mode->levels;
 	uint64_t gpte;
 
+	out->entry_size = w->mode->entry_size;
 	for (;; level--) {
-		int err = read_entry(vm, w, table, level, &gpte);
+		int err = read_entry(vm, w, table, level, &gpte, out);
 
 		if (!err)
 			err = check_entry(w, level, gpte, &out->pf_error);

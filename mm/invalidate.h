@@ -4,7 +4,7 @@
  *
  *   fault                                 invalidation
  *   s = invalidate_snapshot()             write_lock(mmu_lock)
- *   page = backing_touch()                invalidate_begin(range)
+ *   page = backing_look()                 invalidate_begin(range)
  *   read_lock(mmu_lock)                   zap, flush, change the backing of a part
  *   invalidate_is_stale(s, leaf)? retry   invalidate_advance(): that part is done
  *   install                               … yield, and so on with the next part …

@@ -35,6 +35,23 @@ void iter_restart(struct tdp_iter *it)
 		visit(it, it->root->level, it->next);
 }
 
+void iter_sink(struct tdp_iter *it)
+{
+	const struct mmu_format *fmt = it->root->fmt;
+	unsigned level = it->level;
+	spte_t old = it->old;
+
+	while (format_is_table(fmt, old, level)) {
+		it->table[--level] = spte_table(format_hpa(fmt, old));
+		it->cell = &it->table[level][level_index(it->next, level)];
+		old = spte_load(it->cell);
+	}
+	it->old = old;
+	it->level = (uint8_t)level;
+	it->gfn = level_gfn_base(it->next, level);
+	it->leaving = false;
+}
+
 /* Aside in the same table, if there is more of it in the range. */
 static bool step_aside(struct tdp_iter *it)
 {

@@ -48,6 +48,8 @@ void iter_begin(struct tdp_iter *it, const struct mmu_root *root, gfn_t start, g
  * puts it there.
  */
 void iter_next(struct tdp_iter *it);
+/* Down through the tables that are there, to the lowest entry on the way to it->next. */
+void iter_sink(struct tdp_iter *it);
 /* Look at the same entry again. */
 void iter_reload(struct tdp_iter *it);
 /* From the root down again to where the walk stood; tables may have gone or come. */

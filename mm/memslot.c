@@ -2,6 +2,8 @@
 /* Looking slots up; see memslot.h.  slot_change.c replaces the table. */
 #include "mm/memslot.h"
 
+#include "mm/lock.h"
+
 /* Index of the first slot that ends behind gfn; count if there is none. */
 static unsigned slots_search(const struct memslots *slots, gfn_t gfn)
 {
@@ -81,25 +83,28 @@ int memslot_check_ram(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned fl
 
 int mmu_slot_info(struct mmu_vm *vm, unsigned id, struct mmu_slot_desc *out)
 {
-	read_lock(&vm->mmu_lock);
+	struct mmu_reading r = MMU_READING(SLOT_LOOKUP, 0, 0);
+
+	mmu_read_lock(vm, &r);
 	const struct memslot *slot = memslot_by_id(vm, id);
 
 	if (slot)
 		*out = (struct mmu_slot_desc){ slot->id, slot->base, slot->npages, slot->flags,
 					       slot->hpa };
-	read_unlock(&vm->mmu_lock);
+	mmu_read_unlock(vm, &r);
 	return slot ? 0 : -ENOENT;
 }
 
 gfn_t mmu_slot_end(struct mmu_vm *vm)
 {
+	struct mmu_reading r = MMU_READING(SLOT_LOOKUP, 0, 0);
 	gfn_t end = 0;
 
-	read_lock(&vm->mmu_lock);
+	mmu_read_lock(vm, &r);
 	const struct memslots *slots = memslots_get(vm);
 
 	if (slots->count)
 		end = slots->slot[slots->count - 1]->base + slots->slot[slots->count - 1]->npages;
-	read_unlock(&vm->mmu_lock);
+	mmu_read_unlock(vm, &r);
 	return end;
 }

@@ -17,11 +17,13 @@
 #define MEMSLOT_DYING (1u << 31) /* beside MMU_SLOT_* */
 
 struct dirty_log;
+struct slot_huge;
 
 /* What stays with the slot when it moves or changes its flags. */
 struct memslot_state {
 	struct rcu_head rcu;
 	struct backing backing;
+	struct slot_huge *huge;          /* huge.h; never NULL */
 	_Atomic(struct dirty_log *) log; /* dirty.h; NULL: none */
 };
 

@@ -10,6 +10,7 @@
  */
 #include "mm/backing.h"
 #include "mm/cache.h"
+#include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/zap.h"
 
@@ -90,6 +91,7 @@ static int migrate_step(struct migration *m) REQUIRES(m->vm->mmu_lock)
 	for (; m->next < walk.end && !err; m->next++)
 		err = migrate_one(m, m->next);
 	invalidate_end(m->vm, &inv);
+	hold_note_write(m->vm, n);
 	return err;
 }
 
@@ -99,10 +101,10 @@ static int migrate_all(struct migration *m, unsigned flags) REQUIRES(m->vm->mmu_
 
 	while (!err && m->next < m->end) {
 		if (flags & MMU_MAY_BLOCK) {
-			write_unlock(&m->vm->mmu_lock);
+			mmu_write_unlock(m->vm);
 			port_resched();
 			err = migrate_topup(m);
-			write_lock(&m->vm->mmu_lock);
+			mmu_write_lock(m->vm, MMU_OP_MIGRATE, m->next, m->end - m->next);
 		} else {
 			/* Who may not let go of the lock allocates under it; that never sleeps. */
 			err = migrate_topup(m);
@@ -117,10 +119,10 @@ int mmu_migrate(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags, u
 {
 	struct migration m = { .vm = vm, .next = gfn, .end = gfn + npages };
 
-	write_lock(&m.vm->mmu_lock);
+	mmu_write_lock(m.vm, MMU_OP_MIGRATE, gfn, npages);
 	int err = migrate_all(&m, flags);
 
-	write_unlock(&m.vm->mmu_lock);
+	mmu_write_unlock(m.vm);
 	while (m.count)
 		port_pages_free(m.page[--m.count], 0);
 	cache_drain(&m.spare);

@@ -12,6 +12,7 @@
 #include "mm/mmio.h"
 
 #include "mm/cache.h"
+#include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/root.h"
 #include "mm/tdp.h"
@@ -102,17 +103,18 @@ static void mmio_walk(struct mmu_vcpu *vcpu, gfn_t gfn) REQUIRES_SHARED(vcpu->vm
 
 void mmio_remember(struct mmu_vcpu *vcpu, gfn_t gfn)
 {
+	struct mmu_reading r = { .op = MMU_OP_MMIO, .gfn = gfn, .npages = 1, .vcpu = vcpu };
 	struct mmu_vm *vm = vcpu->vm;
 
 	/* Full: no table for it either. */
 	if (!mmio_value(vm) || gfn >= vm->gfn_limit ||
 	    atomic_load_explicit(&vm->mmio_entries, memory_order_relaxed) >= MMIO_ENTRIES_MAX)
 		return;
-	read_lock(&vcpu->vm->mmu_lock);
+	mmu_read_lock(vcpu->vm, &r);
 	/* Under the lock the slots stay as they are; a dying one has leaves. */
 	if (root_is_valid(vcpu->loaded) && !memslot_find_any(vm, gfn))
 		mmio_walk(vcpu, gfn);
-	read_unlock(&vcpu->vm->mmu_lock);
+	mmu_read_unlock(vcpu->vm, &r);
 }
 
 /* ---- a fault that says "malformed" --------------------------------------------------- */
@@ -143,16 +145,17 @@ static enum mmio_answer mmio_judge(struct mmu_vm *vm, struct tdp_iter *it)
 
 enum mmio_answer mmio_lookup(struct mmu_vcpu *vcpu, gfn_t gfn)
 {
+	struct mmu_reading r = { .op = MMU_OP_MMIO, .gfn = gfn, .npages = 1, .vcpu = vcpu };
 	struct mmu_vm *vm = vcpu->vm;
 	enum mmio_answer answer = MMIO_STALE;
 	struct tdp_iter it;
 
 	if (gfn >= vm->gfn_limit)
 		return MMIO_FOREIGN;
-	read_lock(&vm->mmu_lock);
+	mmu_read_lock(vm, &r);
 	for (iter_begin(&it, vcpu->loaded, gfn, gfn + 1, 0);
 	     it.valid && answer == MMIO_STALE; iter_next(&it))
 		answer = mmio_judge(vm, &it);
-	read_unlock(&vm->mmu_lock);
+	mmu_read_unlock(vm, &r);
 	return answer;
 }

@@ -3,6 +3,7 @@
 #include "mm/mmu.h"
 
 #include "mm/cache.h"
+#include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/nx.h"
 #include "mm/root.h"
@@ -42,9 +43,11 @@ struct mmu_vm *mmu_vm_create(const struct mmu_config *cfg)
 	vm->nx_huge_pages = cfg->nx_huge_pages;
 	vm->gfn_limit = 1ul << (gpa_bits(cfg) - PAGE_SHIFT);
 	vm->page_cap = cfg->page_cap;
+	vm->owner = cfg->owner;
 	vm->fault_around = cfg->fault_around;
 	rwlock_init(&vm->mmu_lock);
 	rcu_init(vm);
+	latency_init(vm);
 	nx_init(vm);
 	/* Ahead of every new vCPU's: its first entry flushes. */
 	atomic_init(&vm->tlb_gen, 1);
@@ -55,6 +58,11 @@ struct mmu_vm *mmu_vm_create(const struct mmu_config *cfg)
 	return vm;
 }
 
+void *mmu_vm_owner(const struct mmu_vm *vm)
+{
+	return vm->owner;
+}
+
 void mmu_vm_destroy(struct mmu_vm *vm)
 {
 	MM_BUG_ON(vm->vcpus);
@@ -62,6 +70,7 @@ void mmu_vm_destroy(struct mmu_vm *vm)
 	MM_BUG_ON(stat_read(vm, tables));
 	memslot_destroy(vm);
 	MM_BUG_ON(stat_read(vm, backing_pages));
+	MM_BUG_ON(atomic_load_explicit(&vm->backing_nodes, memory_order_relaxed));
 	rcu_destroy(vm);
 	port_obj_free(vm, sizeof(*vm));
 }
@@ -70,10 +79,10 @@ int mmu_vcpu_init(struct mmu_vm *vm, struct mmu_vcpu *vcpu, unsigned id)
 {
 	*vcpu = (struct mmu_vcpu){ .vm = vm, .id = id, .root = HPA_INVALID };
 	rcu_reader_add(vm, &vcpu->reader);
-	write_lock(&vm->mmu_lock);
+	mmu_write_lock(vm, MMU_OP_VCPU, 0, 0);
 	vcpu->next = vm->vcpus;
 	vm->vcpus = vcpu;
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	return 0;
 }
 
@@ -82,12 +91,13 @@ void mmu_vcpu_destroy(struct mmu_vcpu *vcpu)
 	struct mmu_vm *vm = vcpu->vm;
 	struct mmu_vcpu **link = &vm->vcpus;
 
-	write_lock(&vcpu->vm->mmu_lock);
+	mmu_write_lock(vcpu->vm, MMU_OP_VCPU, 0, 0);
 	while (*link != vcpu)
 		link = &(*link)->next;
 	*link = vcpu->next;
 	root_put(vcpu);
-	write_unlock(&vcpu->vm->mmu_lock);
+	latency_keep(vcpu);
+	mmu_write_unlock(vcpu->vm);
 	rcu_reader_remove(vm, &vcpu->reader);
 	cache_drain(&vcpu->cache);
 }

@@ -18,6 +18,99 @@ struct mmu_vm; /* opaque: one per VM */
 struct mmu_root;
 struct mmu_format;
 
+/* ---- latencies --------------------------------------------------------- */
+
+/* What is measured, in port_clock() ticks: (NAME, name, help).  The first are of vCPUs, too. */
+#define MMU_LATENCIES(X)                                                          \
+	X(FAULT, "fault", "a nested page fault, from beginning to end")           \
+	X(READ_WAIT, "read_wait", "waiting for mmu_lock for read, by who had to") \
+	X(READ_HOLD, "read_hold", "holding mmu_lock for read; of faults, one in sixteen")                    \
+	X(WRITE_WAIT, "write_wait", "waiting for mmu_lock for write, by who had to") \
+	X(WRITE_HOLD, "write_hold", "holding mmu_lock for write, from taking it to letting go") \
+	X(SHOOTDOWN, "shootdown", "waiting for vCPUs that a flush kicked out of guest mode") \
+	X(YIELD, "yield", "between looks of a walk whether somebody waits; 64 that follow each other are one")
+
+enum mmu_latency_kind {
+#define MMU_LATENCY_KIND(NAME, name, help) MMU_LATENCY_##NAME,
+	MMU_LATENCIES(MMU_LATENCY_KIND)
+#undef MMU_LATENCY_KIND
+	MMU_LATENCY_COUNT,
+	MMU_LATENCY_VCPU_COUNT = MMU_LATENCY_WRITE_WAIT
+};
+
+/* Who holds mmu_lock, or waits for it: (NAME, name). */
+#define MMU_OPS(X)                                                                \
+	X(NONE, "nobody")                                                         \
+	X(FAULT, "fault")                                                         \
+	X(GUEST, "vCPU in guest mode")                                            \
+	X(MMIO, "MMIO entry")                                                     \
+	X(COPY, "access by the host")                                             \
+	X(UNMAP, "unmap")                                                         \
+	X(PROTECT, "protect")                                                     \
+	X(BALLOON_OUT, "balloon out")                                             \
+	X(BALLOON_IN, "balloon in")                                               \
+	X(MIGRATE, "migrate")                                                     \
+	X(ZAP_ALL, "zap of everything")                                           \
+	X(TEARDOWN, "zap worker")                                                 \
+	X(RECOVER, "recovery")                                                    \
+	X(NX_RECOVER, "NX recovery")                                              \
+	X(SPLIT, "split")                                                         \
+	X(DIRTY_START, "dirty start")                                             \
+	X(DIRTY_GET, "dirty get")                                                 \
+	X(DIRTY_CLEAR, "dirty clear")                                             \
+	X(DIRTY_STOP, "dirty stop")                                               \
+	X(SLOT_CREATE, "slot create")                                             \
+	X(SLOT_DELETE, "slot delete")                                             \
+	X(SLOT_MOVE, "slot move")                                                 \
+	X(SLOT_FLAGS, "slot flags")                                               \
+	X(SLOT_LOOKUP, "slot lookup")                                             \
+	X(ROOT, "root load")                                                      \
+	X(VCPU, "vCPU added or gone")                                             \
+	X(AUDIT, "audit")                                                         \
+	X(DUMP, "dump")                                                           \
+	X(LATENCY, "latency read")
+
+enum mmu_op {
+#define MMU_OP_ENUM(NAME, name) MMU_OP_##NAME,
+	MMU_OPS(MMU_OP_ENUM)
+#undef MMU_OP_ENUM
+	MMU_OP_COUNT
+};
+const char *mmu_op_name(enum mmu_op op);
+const char *mmu_latency_name(enum mmu_latency_kind kind);
+
+/* Bucket n counts events of [2^n, 2^(n+1)) ticks; the first those of 0, too, the last all longer. */
+#define MMU_LATENCY_BUCKETS 40
+#define MMU_LATENCY_WORST   6
+
+struct mmu_latency_event {
+	uint64_t ticks, when;   /* when it was over, by port_clock() */
+	enum mmu_op op;         /* whose latency it was; */
+	gfn_t gfn;              /* where, as far as it is about a place; */
+	uint64_t npages;        /* 0: not about a range */
+	enum mmu_op with;       /* what was in the way as the waiting began, or MMU_OP_NONE */
+	gfn_t with_gfn;         /* MMU_OP_GUEST: number of the vCPU */
+};
+
+struct mmu_latency {
+	uint64_t count, sum, max;
+	uint64_t bucket[MMU_LATENCY_BUCKETS];
+	unsigned worst_count;
+	struct mmu_latency_event worst[MMU_LATENCY_WORST]; /* longest first */
+};
+
+/*
+ * The latencies of a kind since the VM began or they were reset; reset: from here on anew.  Takes
+ * mmu_lock for write, which counts as well.  -EINVAL: no such kind.
+ */
+int mmu_latency_read(struct mmu_vm *vm, unsigned kind, bool reset, struct mmu_latency *out);
+
+/* How they are kept (latency.h). */
+struct mmu_latency_cells {
+	_Atomic uint64_t bucket[MMU_LATENCY_BUCKETS], sum;
+	_Atomic uint64_t epoch; /* of whom they are: the kind was reset so often before */
+};
+
 /* ---- creation -------------------------------------------------------- */
 
 enum mmu_format_id {
@@ -35,11 +128,15 @@ struct mmu_config {
 	bool nx_huge_pages;        /* mitigation: what is executable is mapped at 4K only */
 	uint8_t fault_around;      /* neighbours that one fault maps: a power of two, 1: none */
 	uint8_t maxphyaddr;        /* bits of a host physical address */
-	uint64_t page_cap;         /* most host pages that may back it; 0: no cap */
+	uint64_t page_cap;         /* most host pages for it, its tables included; 0: no cap */
+	void *owner;               /* the caller's own; mmu_vm_owner() gives it back */
 };
 
 /* NULL when memory is short.  The caller owns the VM; no vCPU exists yet. */
 struct mmu_vm *mmu_vm_create(const struct mmu_config *cfg);
+void *mmu_vm_owner(const struct mmu_vm *vm);
+/* It cannot have another page because of page_cap. */
+bool mmu_vm_at_cap(struct mmu_vm *vm);
 /* Every vCPU destroyed before.  All tables and all backing pages are freed. */
 void mmu_vm_destroy(struct mmu_vm *vm);
 
@@ -116,6 +213,8 @@ struct mmu_vcpu {
 	struct mmu_root *loaded;    /* the root it is of, with a reference; or NULL */
 	struct mmu_cache cache;
 	struct rcu_reader reader;
+	uint64_t reads, waited_for; /* times it took mmu_lock; of the fault that runs: lock.h */
+	struct mmu_latency_cells latency[MMU_LATENCY_VCPU_COUNT]; /* only this vCPU adds */
 };
 
 int mmu_vcpu_init(struct mmu_vm *vm, struct mmu_vcpu *vcpu, unsigned id);
@@ -269,11 +368,13 @@ bool mmu_dirty_pml_wanted(struct mmu_vm *vm);
  * Balloon: out takes the pages away from the guest and frees them (a later
  * touch faults in a zeroed page after balloon in; before that it gives
  * MMU_PF_EMULATE); in makes the range usable again.  Errors as mmu_unmap().
- * *changed counts the pages that really went or came.
+ * *changed counts the pages that really went or came: also when a slot goes while others are let
+ * in, which is -ENOENT.
  */
 int mmu_balloon_out(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags,
 		    uint64_t *changed);
-int mmu_balloon_in(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, uint64_t *changed);
+int mmu_balloon_in(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags,
+		   uint64_t *changed);
 
 /* ---- the hypervisor's own access to guest memory ------------------------ */
 
@@ -299,6 +400,10 @@ struct mmu_guest_walk {
 	gpa_t gpa;          /* result, on success */
 	uint32_t pf_error;  /* #PF error code, on -EFAULT */
 	uint8_t level;      /* level of the guest's leaf, 0 with paging off */
+	/* on success: the entries that led there, from the top */
+	uint8_t count, entry_size;
+	gpa_t at[5];
+	uint64_t entry[5];
 };
 
 /*
@@ -309,6 +414,24 @@ struct mmu_guest_walk {
  */
 int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva_t gva,
 			unsigned access, struct mmu_guest_walk *out);
+
+/*
+ * The outcome of a walk, in a form that can be checked later at a fraction of its cost: memo.c.
+ */
+struct mmu_memo {
+	uint64_t sequence; /* of invalidations */
+	uint8_t count, entry_size;
+	const void *at[5];
+	uint64_t entry[5];
+	const void *bytes;
+};
+/* Of a walk that succeeded.  false: not all of it lies in ordinary memory. */
+bool mmu_memo_take(struct mmu_vm *vm, const struct mmu_guest_walk *walk, struct mmu_memo *memo);
+/*
+ * The same walk would succeed again, to the same page, and there are these n bytes, which do not leave the
+ * page.  false may also mean that something else has changed.  Any context in which mmu_lock may be taken.
+ */
+bool mmu_memo_holds(struct mmu_vm *vm, const struct mmu_memo *memo, const void *bytes, unsigned n);
 
 /* ---- statistics and audit ------------------------------------------------ */
 

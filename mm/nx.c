@@ -2,6 +2,7 @@
 /* The pass of the worker that takes back what the NX mitigation split; see nx.h. */
 #include "mm/nx.h"
 
+#include "mm/lock.h"
 #include "mm/recover.h"
 
 /* Ticks between two passes: 90 s of a 3 GHz clock.  A page in use costs a fault per pass. */
@@ -41,7 +42,8 @@ bool nx_step(struct mmu_vm *vm)
 {
 	if (!stat_read(vm, nx_tables) || !pass_is_due(vm))
 		return false;
-	write_lock(&vm->mmu_lock);
+	mmu_write_lock(vm, MMU_OP_NX_RECOVER, 0, 0);
+	mmu_lock_about(vm, vm->nx.next, 0);
 	recover_some(vm, &vm->nx.next, vm->gfn_limit, SPTE_NX_SPLIT);
 	bool more = vm->nx.next < vm->gfn_limit;
 
@@ -49,6 +51,6 @@ bool nx_step(struct mmu_vm *vm)
 		vm->nx.next = 0;
 		pass_later(vm);
 	}
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	return more;
 }

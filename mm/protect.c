@@ -9,6 +9,7 @@
  */
 #include "mm/cache.h"
 #include "mm/leaf.h"
+#include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/range.h"
 #include "mm/tdp.h"
@@ -78,20 +79,22 @@ int mmu_protect(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned access, 
 	int err = cache_topup(&spare, 2 * BACKING_NODES(vm));
 
 	if (!err) {
-		write_lock(&vm->mmu_lock);
+		mmu_write_lock(vm, MMU_OP_PROTECT, gfn, npages);
 		err = protect_locked(vm, &p, &spare, flags);
-		write_unlock(&vm->mmu_lock);
+		mmu_write_unlock(vm);
 	}
 	cache_drain(&spare);
+	rcu_poll(vm);
 	return err;
 }
 
 int mmu_protection(struct mmu_vm *vm, gfn_t gfn)
 {
+	struct mmu_reading r = MMU_READING(SLOT_LOOKUP, gfn, 1);
 	struct backing_page page;
 	int access = -ENOENT;
 
-	read_lock(&vm->mmu_lock);
+	mmu_read_lock(vm, &r);
 	const struct memslot *slot = memslot_find(vm, gfn);
 
 	if (slot) {
@@ -99,6 +102,6 @@ int mmu_protection(struct mmu_vm *vm, gfn_t gfn)
 		(void)backing_lookup_in(vm, slot, gfn, &page);
 		access = page.access;
 	}
-	read_unlock(&vm->mmu_lock);
+	mmu_read_unlock(vm, &r);
 	return access;
 }

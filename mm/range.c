@@ -7,17 +7,18 @@
 #include "mm/range.h"
 
 #include "mm/cache.h"
+#include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/zap.h"
 
 int mmu_unmap(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags)
 {
-	write_lock(&vm->mmu_lock);
+	mmu_write_lock(vm, MMU_OP_UNMAP, gfn, npages);
 	int err = memslot_check_range(vm, gfn, npages, flags);
 
 	if (!err)
 		zap_range(vm, gfn, gfn + npages, flags);
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	return err;
 }
 
@@ -36,6 +37,8 @@ static int change_behind(struct range_walk *walk, struct backing_change *c,
 
 		if (err)
 			return err;
+		if (c->next == before)
+			break; /* the walk stands within a word */
 		hold_note_write(vm, c->next - before);
 		invalidate_advance(vm, inv, c->next);
 		if ((walk->flags & MMU_MAY_BLOCK) && c->next < walk->end && walk_should_yield(vm))
@@ -65,14 +68,24 @@ int range_change(struct range_walk *walk, struct backing_change *c)
 
 /* ---- balloon ------------------------------------------------------------------------- */
 
-/* What is ballooned is not mapped and has no page: there is nothing to zap or free. */
-static int balloon_in(struct mmu_vm *vm, struct backing_change *c) REQUIRES(vm->mmu_lock)
+/*
+ * What is ballooned is not mapped and has no page: there is nothing to zap or free, and a fault
+ * that finds a part one way or the other is right.
+ */
+static int balloon_in(struct mmu_vm *vm, struct backing_change *c, unsigned flags)
+	REQUIRES(vm->mmu_lock)
 {
-	int err = 0;
+	while (c->next < c->end) {
+		gfn_t before = c->next;
+		int err = backing_change_step(vm, c, c->end);
 
-	while (c->next < c->end && !err)
-		err = backing_change_step(vm, c, c->end);
-	return err;
+		if (err)
+			return err;
+		hold_note_write(vm, c->next - before);
+		if ((flags & MMU_MAY_BLOCK) && c->next < c->end && walk_should_yield(vm))
+			walk_yield(vm);
+	}
+	return 0;
 }
 
 static int balloon_locked(struct mmu_vm *vm, struct backing_change *c, unsigned flags)
@@ -83,7 +96,7 @@ static int balloon_locked(struct mmu_vm *vm, struct backing_change *c, unsigned 
 	if (err)
 		return err;
 	if (c->op == BACKING_IN)
-		return balloon_in(vm, c);
+		return balloon_in(vm, c, flags);
 	struct range_walk walk = zap_walk(vm, c->next, c->end, flags);
 
 	assert_held_write(&walk.vm->mmu_lock);
@@ -102,11 +115,13 @@ static int balloon(struct mmu_vm *vm, struct backing_change *c, unsigned flags)
 
 	if (!err) {
 		c->spare = &spare;
-		write_lock(&vm->mmu_lock);
+		mmu_write_lock(vm, c->op == BACKING_IN ? MMU_OP_BALLOON_IN : MMU_OP_BALLOON_OUT,
+			       c->next, c->end - c->next);
 		err = balloon_locked(vm, c, flags);
-		write_unlock(&vm->mmu_lock);
+		mmu_write_unlock(vm);
 	}
 	cache_drain(&spare);
+	rcu_poll(vm);
 	return err;
 }
 
@@ -121,10 +136,11 @@ int mmu_balloon_out(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flag
 	return err;
 }
 
-int mmu_balloon_in(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, uint64_t *changed)
+int mmu_balloon_in(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags,
+		   uint64_t *changed)
 {
 	struct backing_change c = { .op = BACKING_IN, .next = gfn, .end = gfn + npages };
-	int err = balloon(vm, &c, 0);
+	int err = balloon(vm, &c, flags);
 
 	*changed = c.changed;
 	stat_add(vm, ballooned_in, c.changed);

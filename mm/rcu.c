@@ -3,7 +3,8 @@
  * Grace periods by quiescent states; see rcu.h for why they are long enough.
  *
  * Two generations of dead things are kept: those that wait for an epoch to pass, and
- * those that came since.  One number per generation then does for all.
+ * those that came since.  One number per generation then does for all.  What has waited long enough
+ * is freed a bounded number at a time, by whoever polls.
  */
 #include "mm/rcu.h"
 
@@ -13,6 +14,9 @@
 #define EPOCH_ENTERING 1ul
 #define EPOCH_FIRST    2ul
 
+/* Most that is freed at once: what is left keeps until the next poll. */
+#define RCU_STEP 256u
+
 #define CHAIN_END 0ul
 
 static bool dead_is_empty(const struct rcu_dead *dead)
@@ -20,6 +24,7 @@ static bool dead_is_empty(const struct rcu_dead *dead)
 	return dead->tables == CHAIN_END && !dead->objs;
 }
 
+/* All of them. */
 static void dead_free(struct rcu_dead *dead)
 {
 	while (dead->tables != CHAIN_END) {
@@ -36,6 +41,28 @@ static void dead_free(struct rcu_dead *dead)
 	}
 }
 
+/* From one list to the other, as many as one step may free. */
+static void dead_take(struct rcu_dead *to, struct rcu_dead *from)
+{
+	unsigned n = 0;
+
+	for (; from->tables != CHAIN_END && n < RCU_STEP; n++) {
+		spte_cell_t *table = spte_table(from->tables);
+		hpa_t next = spte_load(table).raw;
+
+		spte_store(table, (spte_t){ to->tables });
+		to->tables = from->tables;
+		from->tables = next;
+	}
+	for (; from->objs && n < RCU_STEP; n++) {
+		struct rcu_head *head = from->objs;
+
+		from->objs = head->next;
+		head->next = to->objs;
+		to->objs = head;
+	}
+}
+
 void rcu_init(struct mmu_vm *vm)
 {
 	struct mmu_rcu *rcu = &vm->rcu;
@@ -47,6 +74,7 @@ void rcu_init(struct mmu_vm *vm)
 void rcu_destroy(struct mmu_vm *vm)
 {
 	MM_BUG_ON(vm->rcu.readers);
+	dead_free(&vm->rcu.ready);
 	dead_free(&vm->rcu.waiting);
 	dead_free(&vm->rcu.fresh);
 }
@@ -131,10 +159,10 @@ static bool readers_passed(const struct mmu_rcu *rcu, uint64_t tag)
 	return true;
 }
 
-/* One generation further, if the readers let us: what may be freed then. */
-static struct rcu_dead rcu_advance(struct mmu_rcu *rcu) REQUIRES(rcu->lock)
+/* One generation further, if the readers let us. */
+static void rcu_advance(struct mmu_rcu *rcu) REQUIRES(rcu->lock)
 {
-	struct rcu_dead done = { 0 }, none = { 0 };
+	struct rcu_dead none = { 0 };
 
 	if (dead_is_empty(&rcu->waiting) && !dead_is_empty(&rcu->fresh)) {
 		rcu->waiting = rcu->fresh;
@@ -143,10 +171,9 @@ static struct rcu_dead rcu_advance(struct mmu_rcu *rcu) REQUIRES(rcu->lock)
 		rcu->tag = atomic_fetch_add_explicit(&rcu->epoch, 1, memory_order_seq_cst);
 	}
 	if (!dead_is_empty(&rcu->waiting) && readers_passed(rcu, rcu->tag)) {
-		done = rcu->waiting;
+		rcu->ready = rcu->waiting;
 		rcu->waiting = none;
 	}
-	return done;
 }
 
 bool rcu_poll(struct mmu_vm *vm)
@@ -156,10 +183,14 @@ bool rcu_poll(struct mmu_vm *vm)
 
 	/* Twice: the generation that waited, and the one that came since. */
 	for (unsigned i = 0; more && i < 2; i++) {
-		spin_lock(&rcu->lock);
-		struct rcu_dead done = rcu_advance(rcu);
+		struct rcu_dead done = { 0 };
 
-		more = !dead_is_empty(&rcu->waiting) || !dead_is_empty(&rcu->fresh);
+		spin_lock(&rcu->lock);
+		if (dead_is_empty(&rcu->ready))
+			rcu_advance(rcu);
+		dead_take(&done, &rcu->ready);
+		more = !dead_is_empty(&rcu->ready) || !dead_is_empty(&rcu->waiting) ||
+		       !dead_is_empty(&rcu->fresh);
 		spin_unlock(&rcu->lock);
 		dead_free(&done);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * When may be freed what somebody without a lock could still be looking at: page-table
- * pages, slot tables, dirty logs.  Behind a grace period: when every reader that was
+ * pages, nodes of the backing, slot tables, dirty logs.  Behind a grace period: when every reader that was
  * inside at the time has left once.
  *
  *   reader                                writer
@@ -43,6 +43,7 @@ struct mmu_rcu {
 	struct rcu_dead fresh;   /* unlinked, not yet given an epoch */
 	struct rcu_dead waiting; /* unlinked before the epoch passed tag */
 	uint64_t tag;            /* of waiting */
+	struct rcu_dead ready;   /* its time is over: to be freed, by and by */
 };
 
 void rcu_init(struct mmu_vm *vm);
@@ -62,7 +63,7 @@ void rcu_defer_table(struct mmu_vm *vm, hpa_t table);
 void rcu_defer_obj(struct mmu_vm *vm, struct rcu_head *head, size_t size);
 
 /*
- * Free what can be freed now, which is everything when no reader is inside.  True: something
+ * Free what can be freed now, some hundreds at most: when no reader is inside, all of a few.  True: something
  * is left, and the VM's worker has been told.
  */
 bool rcu_poll(struct mmu_vm *vm);

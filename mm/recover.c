@@ -19,8 +19,10 @@
 #include "mm/backing.h"
 #include "mm/dirty.h"
 #include "mm/flush.h"
+#include "mm/huge.h"
 #include "mm/invalidate.h"
 #include "mm/leaf.h"
+#include "mm/lock.h"
 #include "mm/tdp.h"
 #include "mm/walk.h"
 
@@ -65,7 +67,8 @@ static bool may_recover(struct mmu_vm *vm, const struct tdp_iter *it, uint64_t m
 	    (it->old.raw & SPTE_NX_SPLIT) != mark || invalidate_in_progress(vm, it->gfn, end))
 		return false;
 	r->slot = memslot_find(vm, it->gfn);
-	if (!r->slot || dirty_log_of(r->slot) || !memslot_covers(r->slot, it->gfn, end - it->gfn))
+	if (!r->slot || dirty_log_of(r->slot) ||
+	    !slot_huge_allowed(vm, r->slot, it->gfn, it->level))
 		return false;
 	if (backing_lookup_in(vm, r->slot, it->gfn, &r->page) || r->page.level < it->level)
 		return false;
@@ -109,7 +112,7 @@ static void recover_finish(struct mmu_vm *vm, struct recovery *r) REQUIRES(vm->m
 {
 	const struct mmu_format *fmt = r->it.root->fmt;
 	unsigned used = recover_empty(vm, r) ? ACC_R : 0;
-	struct tdp_goal goal = tdp_goal(vm, r->slot, &r->page, r->access, used);
+	struct tdp_goal goal = tdp_goal(vm, r->slot, &r->page, r->it.gfn, r->access, used);
 
 	/* Nobody writes now: where write access counts as Dirty, it comes with the next write. */
 	goal.write_logged |= !fmt->ad;
@@ -166,11 +169,12 @@ bool recover_step(struct mmu_vm *vm)
 {
 	struct gfn_range *todo = &vm->recover;
 
-	write_lock(&vm->mmu_lock);
+	mmu_write_lock(vm, MMU_OP_RECOVER, 0, 0);
+	mmu_lock_about(vm, todo->start, 0);
 	if (todo->start < todo->end)
 		recover_some(vm, &todo->start, todo->end, 0);
 	bool more = todo->start < todo->end;
 
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	return more;
 }

@@ -9,6 +9,7 @@
 #include "mm/root.h"
 
 #include "mm/flush.h"
+#include "mm/lock.h"
 #include "mm/zap.h"
 
 static void root_free(struct mmu_root *root)
@@ -80,7 +81,7 @@ static bool root_get_or_install(struct mmu_vcpu *vcpu, struct mmu_root *new)
 {
 	struct mmu_vm *vm = vcpu->vm;
 
-	write_lock(&vcpu->vm->mmu_lock);
+	mmu_write_lock(vcpu->vm, MMU_OP_ROOT, 0, 0);
 	root_put(vcpu);
 	assert_held_write(&vm->mmu_lock);
 	bool install = !vm->root && new;
@@ -94,7 +95,7 @@ static bool root_get_or_install(struct mmu_vcpu *vcpu, struct mmu_root *new)
 		vcpu->loaded = vm->root;
 		vcpu->root = vm->root->hpa;
 	}
-	write_unlock(&vcpu->vm->mmu_lock);
+	mmu_write_unlock(vcpu->vm);
 	return install;
 }
 
@@ -110,11 +111,11 @@ hpa_t mmu_vcpu_load_root(struct mmu_vcpu *vcpu)
 			root_free(new);
 	}
 	/*
-	 * The page of this root may have been part of another one's tables, and the processor
-	 * may remember it as such: the next entry flushes.  Generation 0 is nobody's.
-	 * Relaxed: outside guest mode, where nobody waits for it.
+	 * The page of a new root may have been part of another one's tables, and the processor
+	 * may remember it as such.  But the root that this vCPU ran with before went with a flush, which
+	 * this vCPU has not caught up with: so it flushes at its next entry.  A vCPU that has run with none
+	 * is of generation 0, which no VM is of.
 	 */
-	atomic_store_explicit(&vcpu->tlb_gen, 0, memory_order_relaxed);
 	rcu_poll(vm);
 	return vcpu->root;
 }
@@ -139,9 +140,9 @@ void root_invalidate_all(struct mmu_vm *vm)
 
 void mmu_zap_all(struct mmu_vm *vm)
 {
-	write_lock(&vm->mmu_lock);
+	mmu_write_lock(vm, MMU_OP_ZAP_ALL, 0, 0);
 	root_invalidate_all(vm);
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 }
 
 static struct mmu_root *root_queued(struct mmu_vm *vm) REQUIRES(vm->mmu_lock)
@@ -161,22 +162,24 @@ static void root_zapped(struct mmu_vm *vm, struct mmu_root *root) REQUIRES(vm->m
 
 bool root_teardown_step(struct mmu_vm *vm)
 {
-	write_lock(&vm->mmu_lock);
+	mmu_write_lock(vm, MMU_OP_TEARDOWN, 0, 0);
 	struct mmu_root *root = root_queued(vm);
 
+	if (root)
+		mmu_lock_about(vm, root->zapped, 0);
 	if (root && zap_root_step(vm, root, ROOT_STEP))
 		root_zapped(vm, root);
 	bool more = root_queued(vm) != NULL;
 
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	return more;
 }
 
 void root_release_all(struct mmu_vm *vm)
 {
-	write_lock(&vm->mmu_lock);
+	mmu_write_lock(vm, MMU_OP_ZAP_ALL, 0, 0);
 	root_invalidate_all(vm);
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	while (root_teardown_step(vm))
 		;
 	MM_BUG_ON(root_first(vm));

@@ -14,6 +14,8 @@
 #include "mm/memslot.h"
 
 #include "mm/dirty.h"
+#include "mm/huge.h"
+#include "mm/lock.h"
 #include "mm/mmio.h"
 #include "mm/zap.h"
 
@@ -114,6 +116,7 @@ int memslot_init(struct mmu_vm *vm)
 static void state_free(struct mmu_vm *vm, struct memslot_state *state)
 {
 	backing_destroy(vm, &state->backing);
+	port_obj_free(state->huge, state->huge->size);
 	port_obj_free(state, sizeof(*state));
 }
 
@@ -121,10 +124,10 @@ void memslot_destroy(struct mmu_vm *vm)
 {
 	struct memslots *slots = atomic_load_explicit(&vm->slots, memory_order_relaxed);
 
-	write_lock(&vm->mmu_lock);
+	mmu_write_lock(vm, MMU_OP_SLOT_DELETE, 0, 0);
 	for (unsigned i = 0; i < slots->count; i++)
 		dirty_slot_gone(vm, slots->slot[i]->state);
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	for (unsigned i = 0; i < slots->count; i++) {
 		state_free(vm, slots->slot[i]->state);
 		port_obj_free((void *)(uintptr_t)slots->slot[i], sizeof(*slots->slot[i]));
@@ -155,11 +158,15 @@ static struct memslot_state *state_alloc(const struct mmu_vm *vm, const struct m
 {
 	struct memslot_state *state = port_obj_alloc(sizeof(*state));
 
-	if (state && backing_init(vm, &state->backing, d)) {
-		port_obj_free(state, sizeof(*state));
+	if (!state)
 		return NULL;
-	}
-	return state;
+	state->huge = huge_alloc(d->base_gfn, d->npages);
+	if (state->huge && !backing_init(vm, &state->backing, d))
+		return state;
+	if (state->huge)
+		port_obj_free(state->huge, state->huge->size);
+	port_obj_free(state, sizeof(*state));
+	return NULL;
 }
 
 static int create_locked(struct mmu_vm *vm, struct spare *spare) REQUIRES(vm->mmu_lock)
@@ -188,15 +195,26 @@ int mmu_slot_create(struct mmu_vm *vm, const struct mmu_slot_desc *d)
 			.id = d->id, .flags = d->flags, .base = d->base_gfn,
 			.npages = d->npages, .hpa = d->hpa, .state = state,
 		};
-		write_lock(&vm->mmu_lock);
+		mmu_write_lock(vm, MMU_OP_SLOT_CREATE, d->base_gfn, d->npages);
 		err = create_locked(vm, &spare);
-		write_unlock(&vm->mmu_lock);
+		mmu_write_unlock(vm);
 	}
 	if (err && state)
 		state_free(vm, state);
 	spare_free(&spare);
 	rcu_poll(vm);
 	return err;
+}
+
+/* And say that it is what the lock is held for. */
+static const struct memslot *slot_by_id_told(struct mmu_vm *vm, unsigned id)
+	REQUIRES(vm->mmu_lock)
+{
+	const struct memslot *slot = memslot_by_id(vm, id);
+
+	if (slot)
+		mmu_lock_about(vm, slot->base, slot->npages);
+	return slot;
 }
 
 /* ---- delete ------------------------------------------------------------------------------- */
@@ -228,6 +246,7 @@ static void delete_locked(struct mmu_vm *vm, struct spare *spare, const struct m
 	slots_replace(vm, spare, 1, dying, NULL);
 	dirty_slot_gone(vm, state);
 	backing_destroy(vm, &state->backing);
+	rcu_defer_obj(vm, &state->huge->rcu, state->huge->size);
 	rcu_defer_obj(vm, &state->rcu, sizeof(*state));
 }
 
@@ -237,12 +256,12 @@ int mmu_slot_delete(struct mmu_vm *vm, unsigned id)
 
 	if (spare_alloc(&spare, 2))
 		return -ENOMEM;
-	write_lock(&vm->mmu_lock);
-	const struct memslot *slot = memslot_by_id(vm, id);
+	mmu_write_lock(vm, MMU_OP_SLOT_DELETE, 0, 0);
+	const struct memslot *slot = slot_by_id_told(vm, id);
 
 	if (slot)
 		delete_locked(vm, &spare, slot);
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	spare_free(&spare);
 	rcu_poll(vm);
 	return slot ? 0 : -ENOENT;
@@ -272,6 +291,7 @@ static int move_locked(struct mmu_vm *vm, struct spare *spare, const struct mems
 	err = check_place(vm, moved, dying);
 	if (err)
 		moved->base = old_base;
+	huge_move(vm, moved->state->huge, moved->base);
 	slots_replace(vm, spare, 1, dying, moved);
 	return err;
 }
@@ -283,15 +303,15 @@ int mmu_slot_move(struct mmu_vm *vm, unsigned id, gfn_t new_base)
 
 	if (spare_alloc(&spare, 2))
 		return -ENOMEM;
-	write_lock(&vm->mmu_lock);
-	const struct memslot *slot = memslot_by_id(vm, id);
+	mmu_write_lock(vm, MMU_OP_SLOT_MOVE, 0, 0);
+	const struct memslot *slot = slot_by_id_told(vm, id);
 
 	if (slot && (new_base + slot->npages < new_base ||
 		     new_base + slot->npages > vm->gfn_limit))
 		err = -EINVAL;
 	else if (slot)
 		err = move_locked(vm, &spare, slot, new_base);
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	spare_free(&spare);
 	rcu_poll(vm);
 	return err;
@@ -325,12 +345,12 @@ int mmu_slot_set_flags(struct mmu_vm *vm, unsigned id, uint32_t flags)
 
 	if (spare_alloc(&spare, 1))
 		return -ENOMEM;
-	write_lock(&vm->mmu_lock);
-	const struct memslot *slot = memslot_by_id(vm, id);
+	mmu_write_lock(vm, MMU_OP_SLOT_FLAGS, 0, 0);
+	const struct memslot *slot = slot_by_id_told(vm, id);
 
 	if (slot)
 		err = set_flags_locked(vm, &spare, slot, flags);
-	write_unlock(&vm->mmu_lock);
+	mmu_write_unlock(vm);
 	spare_free(&spare);
 	rcu_poll(vm);
 	return err;

@@ -15,6 +15,7 @@
 
 #include "mm/cache.h"
 #include "mm/leaf.h"
+#include "mm/lock.h"
 #include "mm/tdp.h"
 #include "mm/walk.h"
 
@@ -112,9 +113,11 @@ void split_range(struct mmu_vm *vm, gfn_t start, gfn_t end)
 	bool hungry;
 
 	while (start < end) {
-		read_lock(&vm->mmu_lock);
+		struct mmu_reading r = MMU_READING(SPLIT, start, end - start);
+
+		mmu_read_lock(vm, &r);
 		start = split_some(vm, &cache, start, end, &hungry);
-		read_unlock(&vm->mmu_lock);
+		mmu_read_unlock(vm, &r);
 		if (hungry)
 			(void)cache_topup(&cache, MMU_CACHE_PAGES);
 		if (hungry && !cache.count)

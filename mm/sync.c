@@ -37,10 +37,13 @@
 struct spin_wait {
 	unsigned spins;
 	uint64_t start;
+	struct lock_wait *told; /* or NULL */
 };
 
 static void spin_wait(struct spin_wait *w)
 {
+	if (!w->spins && w->told)
+		w->told->begins(w->told);
 	port_cpu_relax();
 	if (++w->spins % SPINS_PER_LOOK)
 		return;
@@ -107,16 +110,24 @@ void rwlock_init(rwlock_t *l)
 	atomic_init(&l->serving, 0);
 }
 
-NO_THREAD_SAFETY_ANALYSIS
 void read_lock(rwlock_t *l)
 {
-	struct spin_wait w = { 0 };
+	read_lock_told(l, NULL);
+}
+
+uint32_t read_lock_begin(rwlock_t *l)
+{
 	/* Acquire: pairs with the release in write_unlock(). */
 	uint32_t who = atomic_fetch_add_explicit(&l->state, RW_READER, memory_order_acquire) &
 		       RW_WHO;
 
-	if (!(who & RW_WRITER))
-		return;
+	return who & RW_WRITER ? who : 0;
+}
+
+void read_lock_wait(rwlock_t *l, uint32_t who, struct lock_wait *wait)
+{
+	struct spin_wait w = { .told = wait };
+
 	/*
 	 * The pair cannot come round to the same value unseen: the writer after
 	 * the next cannot enter before the next has left, and the next waits for us.
@@ -127,16 +138,30 @@ void read_lock(rwlock_t *l)
 }
 
 NO_THREAD_SAFETY_ANALYSIS
+void read_lock_told(rwlock_t *l, struct lock_wait *wait)
+{
+	uint32_t who = read_lock_begin(l);
+
+	if (who)
+		read_lock_wait(l, who, wait);
+}
+
+NO_THREAD_SAFETY_ANALYSIS
 void read_unlock(rwlock_t *l)
 {
 	/* Release: pairs with the acquire of left in write_lock(). */
 	atomic_fetch_add_explicit(&l->left, RW_READER, memory_order_release);
 }
 
-NO_THREAD_SAFETY_ANALYSIS
 void write_lock(rwlock_t *l)
 {
-	struct spin_wait w = { 0 };
+	write_lock_told(l, NULL);
+}
+
+NO_THREAD_SAFETY_ANALYSIS
+void write_lock_told(rwlock_t *l, struct lock_wait *wait)
+{
+	struct spin_wait w = { .told = wait };
 	uint32_t ticket = atomic_fetch_add_explicit(&l->tickets, 1, memory_order_relaxed);
 
 	/* Acquire: pairs with the release of serving in write_unlock(). */

@@ -61,6 +61,15 @@ void read_lock(rwlock_t *l) ACQUIRES_SHARED(l);
 void read_unlock(rwlock_t *l) RELEASES_SHARED(l);
 void write_lock(rwlock_t *l) ACQUIRES(l);
 void write_unlock(rwlock_t *l) RELEASES(l);
+/* For who wants to know of having to wait: begins() is called once, at the first turn of it. */
+struct lock_wait {
+	void (*begins)(struct lock_wait *wait);
+};
+void read_lock_told(rwlock_t *l, struct lock_wait *wait) ACQUIRES_SHARED(l);
+/* The same in two halves: 0, and it is held; or what to wait for with the other. */
+uint32_t read_lock_begin(rwlock_t *l);
+void read_lock_wait(rwlock_t *l, uint32_t who, struct lock_wait *wait);
+void write_lock_told(rwlock_t *l, struct lock_wait *wait) ACQUIRES(l);
 /* Somebody waits for the lock that the caller holds: a yielding walk asks this. */
 bool rwlock_needbreak(const rwlock_t *l);
 void assert_held_read(const rwlock_t *l) ASSERTS_SHARED(l);   /* for read or for write */

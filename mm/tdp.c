@@ -14,6 +14,7 @@
 
 #include "mm/cache.h"
 #include "mm/dirty.h"
+#include "mm/huge.h"
 #include "mm/leaf.h"
 #include "mm/mmio.h"
 #include "mm/nx.h"
@@ -90,6 +91,11 @@ void tdp_account(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, uns
 		fold_leaf(vm, fmt, gfn, level, old, new);
 }
 
+void tdp_account_new(struct mmu_vm *vm, uint64_t n)
+{
+	account_leaves(vm, PG_LEVEL_4K, n);
+}
+
 bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new)
 {
 	spte_t old = it->old;
@@ -114,13 +120,15 @@ void tdp_zap(struct mmu_vm *vm, struct tdp_iter *it)
 
 /* ---- what a leaf is to be ------------------------------------------------------ */
 
-struct tdp_goal tdp_goal(const struct mmu_vm *vm, const struct memslot *slot,
-			 const struct backing_page *page, unsigned access, unsigned pf_access)
+struct tdp_goal tdp_goal(struct mmu_vm *vm, const struct memslot *slot,
+			 const struct backing_page *page, gfn_t gfn, unsigned access,
+			 unsigned pf_access)
 {
 	const struct dirty_log *log = dirty_log_of(slot);
 	struct tdp_goal goal = { .page = page, .slot = slot, .access = access };
 
 	goal.max_level = page->level < vm->max_leaf_level ? page->level : vm->max_leaf_level;
+	goal.max_level = (uint8_t)slot_huge_level(vm, slot, gfn, goal.max_level);
 	/* A log wants to know which 4K page it was, and the NX mitigation who executes. */
 	if (log || (vm->nx_huge_pages && (pf_access & ACC_X)))
 		goal.max_level = PG_LEVEL_4K;
@@ -186,10 +194,11 @@ static int tdp_link_table(struct mmu_vcpu *vcpu, struct tdp_iter *it, uint64_t m
 }
 
 /* Was it the NX mitigation alone that made a table necessary where page could be a leaf? */
-static uint64_t nx_mark(const struct mmu_vm *vm, const struct tdp_iter *it,
-			const struct page_fault *pf, const struct tdp_goal *goal)
+static uint64_t nx_mark(struct mmu_vm *vm, const struct tdp_iter *it, const struct page_fault *pf,
+			const struct tdp_goal *goal) REQUIRES_SHARED(vm->mmu_lock)
 {
-	bool could_be_leaf = it->level <= goal->page->level && it->level <= vm->max_leaf_level;
+	bool could_be_leaf = it->level <= goal->page->level && it->level <= vm->max_leaf_level &&
+			     slot_huge_allowed(vm, goal->slot, it->gfn, it->level);
 
 	return vm->nx_huge_pages && (pf->access & ACC_X) && could_be_leaf &&
 	       !dirty_log_of(goal->slot) ? SPTE_NX_SPLIT : 0;
@@ -279,21 +288,22 @@ static bool tdp_map_step(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page
 				   tdp_leaf(vm, fmt, goal, it->gfn, it->level, pf->access));
 	}
 	*result = MMU_PF_NOMEM;
-	return tdp_link_table(vcpu, it, nx_mark(vm, it, pf, goal)) != 0;
+	return tdp_link_table(vcpu, it, nx_mark(vcpu->vm, it, pf, goal)) != 0;
 }
 
 enum mmu_pf_result tdp_map(struct mmu_vcpu *vcpu, struct page_fault *pf,
 			   const struct memslot *slot, const struct backing_page *page,
 			   unsigned access)
 {
-	struct tdp_goal goal = tdp_goal(vcpu->vm, slot, page, access, pf->access);
 	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
+	struct tdp_goal goal = tdp_goal(vcpu->vm, slot, page, gfn, access, pf->access);
 	enum mmu_pf_result result;
 	struct tdp_iter it;
 
 	assert_held_read(&vcpu->vm->mmu_lock);
 	pf->goal_level = PG_LEVEL_NONE;
 	iter_begin(&it, vcpu->vm->root, gfn, gfn + 1, 0);
+	iter_sink(&it);
 	/* Each step goes down a level or meets an entry that another CPU just filled. */
 	while (!tdp_map_step(vcpu, &it, pf, &goal, &result))
 		;

@@ -16,11 +16,12 @@ struct tdp_goal {
 };
 
 /*
- * As a fault with pf_access would map it; pf_access 0 is nobody's access yet: such a leaf
+ * As a fault at gfn with pf_access would map it; pf_access 0 is nobody's access yet: such a leaf
  * is old and clean.
  */
-struct tdp_goal tdp_goal(const struct mmu_vm *vm, const struct memslot *slot,
-			 const struct backing_page *page, unsigned access, unsigned pf_access)
+struct tdp_goal tdp_goal(struct mmu_vm *vm, const struct memslot *slot,
+			 const struct backing_page *page, gfn_t gfn, unsigned access,
+			 unsigned pf_access)
 	REQUIRES_SHARED(vm->mmu_lock);
 /* The leaf for the span of level that starts at gfn. */
 spte_t tdp_leaf(const struct mmu_vm *vm, const struct mmu_format *fmt, const struct tdp_goal *goal,
@@ -43,6 +44,9 @@ bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new) REQUIRES_SH
 
 /* Take out the entry that the walk stands on, and book it.  A flush is owed. */
 void tdp_zap(struct mmu_vm *vm, struct tdp_iter *it) REQUIRES(vm->mmu_lock);
+
+/* n 4K leaves where nothing was, with nobody's access: all that there is to book of them. */
+void tdp_account_new(struct mmu_vm *vm, uint64_t n) REQUIRES_SHARED(vm->mmu_lock);
 
 /*
  * Every change of an entry of a root, from whatever to whatever, is booked here,

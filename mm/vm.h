@@ -5,6 +5,7 @@
 #pragma once
 
 #include "mm/format.h"
+#include "mm/latency.h"
 #include "mm/mmu.h"
 #include "mm/port.h"
 #include "mm/rcu.h"
@@ -54,6 +55,17 @@ struct mmu_nx {
 	_Atomic uint64_t due; /* by port_clock() */
 };
 
+/* Who holds mmu_lock: words of who_make(), for those who wait (lock.h). */
+struct mmu_holder {
+	_Atomic uint64_t who;    /* the writer inside; 0: none */
+	_Atomic uint64_t coming; /* the last writer that came, inside or not */
+	_Atomic uint64_t reader; /* a reader that is no vCPU's fault; 0: none */
+	/* mmu_lock, for write */
+	uint64_t npages;         /* that the writer is about */
+	uint64_t since, looked;  /* when it took the lock; since when it looked `looks` times */
+	unsigned looks;          /* whether to yield */
+};
+
 struct mmu_counters {
 #define MMU_STAT_FIELD(field, name, help) _Atomic uint64_t field;
 	MMU_STATS(MMU_STAT_FIELD)
@@ -71,8 +83,10 @@ struct mmu_vm {
 	bool hw_ad, pml, nx_huge_pages;
 	gfn_t gfn_limit;         /* first gfn beyond what the guest can address */
 	uint64_t page_cap;
+	void *owner;
 
 	rwlock_t mmu_lock;
+	struct mmu_holder holder; /* lock.h */
 	/* mmu_lock must be held when using these: for write to change them */
 	struct mmu_root *root;   /* the valid one; NULL until a vCPU loads it */
 	_Atomic(struct mmu_root *) roots; /* all: root.h; read without the lock too */
@@ -85,6 +99,7 @@ struct mmu_vm {
 	struct mmu_rcu rcu;
 	_Atomic uint64_t dirty_logs, pml_logs; /* that run; changed under mmu_lock for write */
 	_Atomic uint64_t tlb_gen;          /* flush.c */
+	_Atomic uint64_t backing_nodes;    /* pages of the backings' trees but their tops */
 	_Atomic uint64_t backing_reserved; /* 4K pages: those backing it and those about to */
 
 	_Atomic(struct memslots *) slots;  /* never NULL; memslot.h */
@@ -96,6 +111,7 @@ struct mmu_vm {
 	_Atomic bool malformed_told;       /* fault.c */
 
 	struct mmu_counters counters;
+	struct latency_log latency;
 };
 
 /* Statistics: order between counters is nobody's business. */

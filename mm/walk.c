@@ -11,6 +11,7 @@
 #include "mm/walk.h"
 
 #include "mm/flush.h"
+#include "mm/lock.h"
 #include "mm/root.h"
 #include "mm/tdp.h"
 
@@ -47,15 +48,13 @@ void mmu_holds_read(struct mmu_vm *vm, struct mmu_holds *out)
 
 bool walk_should_yield(struct mmu_vm *vm)
 {
-	return rwlock_needbreak(&vm->mmu_lock) || port_need_resched();
+	return mmu_lock_look(vm);
 }
 
 void walk_yield(struct mmu_vm *vm)
 {
 	stat_add(vm, zap_yield, 1);
-	write_unlock(&vm->mmu_lock);
-	port_resched();
-	write_lock(&vm->mmu_lock);
+	mmu_lock_yield(vm);
 }
 
 /* ---- tables ------------------------------------------------------------------------ */

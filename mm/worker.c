@@ -5,8 +5,6 @@
  */
 #include "mm/nx.h"
 #include "mm/recover.h"
-#include "mm/nx.h"
-#include "mm/recover.h"
 #include "mm/root.h"
 
 enum work { WORK_DONE, WORK_MORE, WORK_BUSY };

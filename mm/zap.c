@@ -5,7 +5,7 @@
 #include "mm/mmio.h"
 #include "mm/tdp.h"
 
-static void zap_visit(struct range_walk *walk, struct tdp_iter *it)
+void zap_visit(struct range_walk *walk, struct tdp_iter *it)
 {
 	if (mmio_is_entry(it->root->fmt, it->old)) {
 		/* No processor remembers one: nothing is owed. */

@@ -4,50 +4,23 @@
 
 #include "host/machine.h"
 #include "vmm/intr.h"
+#include "vmm/ipi.h"
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
-/* ---- interprocessor interrupts ------------------------------------------------------ */
-
-/*
- * INIT and STARTUP find no processor that waits for them: the only vCPU is the one that sends,
- * and it runs on.
- */
-static void ipi_arrive(struct vcpu *target, const struct lapic_ipi *ipi)
-{
-	if (ipi->delivery == LAPIC_FIXED || ipi->delivery == LAPIC_LOWEST) {
-		lapic_accept(&target->lapic, ipi->vector);
-		intr_raise(target, INTR_CHECK);
-	} else if (ipi->delivery == LAPIC_NMI) {
-		intr_raise(target, INTR_NMI);
-	}
-}
-
-static void ipi_send(struct vcpu *vcpu)
-{
-	struct vm *vm = vcpu->vm;
-	struct lapic_ipi ipi;
-
-	if (!lapic_get_ipi(&vcpu->lapic, &ipi))
-		return;
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		struct vcpu *target = vm->vcpus[i];
-
-		if (!lapic_is_addressed(&target->lapic, &ipi, target == vcpu))
-			continue;
-		ipi_arrive(target, &ipi);
-		if (ipi.delivery == LAPIC_LOWEST)
-			return; /* one of the addressed takes it */
-	}
-}
-
 /* ---- the page ------------------------------------------------------------------------ */
+
+static void page_begin(struct vcpu *vcpu)
+{
+	intr_sync_tpr(vcpu);
+	intr_fold(vcpu);
+}
 
 /* Any access may have brought the timer on, and an interrupt with it. */
 static void page_accessed(struct vcpu *vcpu)
 {
 	intr_raise(vcpu, INTR_CHECK);
-	intr_timer_changed(vcpu);
+	intr_apic_changed(vcpu);
 }
 
 /* Registers are 4 bytes wide and 16 apart; what lies between them reads 0. */
@@ -57,7 +30,7 @@ static bool page_read(struct vcpu *vcpu, uint64_t offset, unsigned size, uint64_
 
 	if (byte + size > 4)
 		return false;
-	intr_sync_tpr(vcpu);
+	page_begin(vcpu);
 	*value = 0;
 	if ((offset & 0xf) < 4)
 		*value = lapic_read(&vcpu->lapic, (unsigned)offset & ~0xfu, machine_cycles()) >>
@@ -73,7 +46,7 @@ static bool page_write(struct vcpu *vcpu, uint64_t offset, unsigned size, uint64
 {
 	if (size != 4 || offset & 0xf)
 		return false;
-	intr_sync_tpr(vcpu);
+	page_begin(vcpu);
 	if (lapic_write(&vcpu->lapic, (unsigned)offset, (uint32_t)value, machine_cycles()))
 		ipi_send(vcpu);
 	if (offset == LAPIC_TPR)

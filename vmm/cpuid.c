@@ -32,6 +32,7 @@
 	 BIT(25) /* SSE */ | BIT(26) /* SSE2 */)
 
 #define L1_EDX_APIC (1u << 9)
+#define L1_EDX_HTT (1u << 28) /* EBX says how many IDs the package has */
 
 #define L7_EBX_FSGSBASE BIT(0)
 #define L7_EBX_SMEP BIT(7)
@@ -46,6 +47,7 @@
 #define E1_EDX_NX BIT(20)
 #define E1_EDX_1G BIT(26)
 #define E1_EDX_LM BIT(29)
+#define E1_ECX_CMP_LEGACY BIT(1) /* AMD: what EBX of leaf 1 counts are cores */
 #define E1_ECX_OFFERED \
 	(BIT(0) /* LAHF */ | BIT(5) /* LZCNT */ | BIT(6) /* SSE4A */ | BIT(8) /* PREFETCHW */)
 
@@ -91,9 +93,55 @@ static uint32_t apic_bit(struct vcpu *vcpu)
 	return lapic_is_enabled(&vcpu->lapic) ? L1_EDX_APIC : 0;
 }
 
+/* ---- topology: one package, each vCPU a core of one thread ---------------------------------- */
+
+static unsigned vcpus(const struct vcpu *vcpu)
+{
+	return vcpu->vm->vcpu_count;
+}
+
+/* Bits of an APIC ID, of which the vCPU's number is one. */
+static unsigned id_bits(const struct vcpu *vcpu)
+{
+	unsigned bits = 0;
+
+	while (1u << bits < vcpus(vcpu))
+		bits++;
+	return bits;
+}
+
+/* Deterministic caches: the host's, shared by nobody but the last level, by all. */
+static void filter_leaf4(struct vcpu *vcpu, struct cpuid_regs *r)
+{
+	unsigned type = r->eax & 0x1f, level = r->eax >> 5 & 7;
+	uint32_t ids = (1u << id_bits(vcpu)) - 1;
+
+	if (!type) {
+		*r = (struct cpuid_regs){ 0 };
+		return;
+	}
+	r->eax = (r->eax & 0x3fff) | ids << 26 | (level >= 3 ? ids << 14 : 0);
+}
+
+/* SDM vol. 2A, leaf 0BH: threads of a core, cores of a package. */
+static void topology_leaf(struct vcpu *vcpu, uint32_t subleaf, struct cpuid_regs *r)
+{
+	*r = (struct cpuid_regs){ .ecx = subleaf & 0xff, .edx = vcpu->id };
+	if (subleaf == 0) {
+		r->ebx = 1;
+		r->ecx |= 1 << 8;
+	} else if (subleaf == 1) {
+		r->eax = id_bits(vcpu);
+		r->ebx = vcpus(vcpu);
+		r->ecx |= 2 << 8;
+	}
+}
+
+/* ---- the leaves ------------------------------------------------------------------------------- */
+
 static void filter_leaf1(struct vcpu *vcpu, struct cpuid_regs *r)
 {
-	r->ebx = (r->ebx & 0xff00) | vcpu->id << 24 | 1 << 16;
+	r->ebx = (r->ebx & 0xff00) | vcpu->id << 24 | 1u << (16 + id_bits(vcpu));
 	r->ecx &= L1_ECX_OFFERED;
 	if (!guest_xcr0_bits())
 		r->ecx &= (uint32_t)~(L1_ECX_XSAVE | BIT(28) | BIT(12) | BIT(29));
@@ -101,7 +149,7 @@ static void filter_leaf1(struct vcpu *vcpu, struct cpuid_regs *r)
 	if (virt->get_cr(vcpu, 4) & CR4_OSXSAVE)
 		r->ecx |= L1_ECX_OSXSAVE;
 	r->edx &= L1_EDX_OFFERED;
-	r->edx |= apic_bit(vcpu);
+	r->edx |= apic_bit(vcpu) | (vcpus(vcpu) > 1 ? L1_EDX_HTT : 0);
 }
 
 static void filter_leaf7(uint32_t subleaf, struct cpuid_regs *r)
@@ -156,6 +204,11 @@ static void filter_xsave(struct vcpu *vcpu, uint32_t subleaf, struct cpuid_regs 
 		*r = (struct cpuid_regs){ 0 };
 }
 
+static bool is_amd(void)
+{
+	return cpuid(0, 0).ebx == 0x68747541; /* "Auth" */
+}
+
 static void filter_extended(struct vcpu *vcpu, uint32_t leaf, struct cpuid_regs *r)
 {
 	switch (leaf) {
@@ -165,6 +218,8 @@ static void filter_extended(struct vcpu *vcpu, uint32_t leaf, struct cpuid_regs 
 	case 0x80000001:
 		r->ebx = 0;
 		r->ecx &= E1_ECX_OFFERED;
+		if (is_amd() && vcpus(vcpu) > 1)
+			r->ecx |= E1_ECX_CMP_LEGACY;
 		/* The low bits repeat leaf 1 on AMD and are reserved on Intel. */
 		uint32_t mirrored = L1_EDX_OFFERED | apic_bit(vcpu);
 
@@ -176,6 +231,8 @@ static void filter_extended(struct vcpu *vcpu, uint32_t leaf, struct cpuid_regs 
 	case 0x80000008:
 		/* Addresses beyond 48 bits would need five nested levels. */
 		*r = (struct cpuid_regs){ .eax = MIN(r->eax & 0xff, 48u) | 48u << 8 };
+		if (is_amd())
+			r->ecx = id_bits(vcpu) << 12 | (vcpus(vcpu) - 1);
 		break;
 	}
 }
@@ -218,13 +275,19 @@ static void guest_cpuid(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf, stru
 		break;
 	case 2: /* cache descriptors: true as they are */
 		break;
+	case 4:
+		filter_leaf4(vcpu, r);
+		break;
 	case 7:
 		filter_leaf7(subleaf, r);
 		break;
 	case 0xd:
 		filter_xsave(vcpu, subleaf, r);
 		break;
-	default: /* topology, power, performance counters: nothing of ours */
+	case 0xb:
+		topology_leaf(vcpu, subleaf, r);
+		break;
+	default: /* power, performance counters: nothing of ours */
 		*r = (struct cpuid_regs){ 0 };
 	}
 }

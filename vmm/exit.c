@@ -43,18 +43,16 @@ static void exit_fault(struct vcpu *vcpu)
 			       pf->gpa);
 		return;
 	case MMU_PF_NOMEM:
-		vm_stop_report(vcpu, "no host memory left for guest-physical 0x%lx", pf->gpa);
+		vm_stop_report(vcpu, "%s for guest-physical 0x%lx", vm_memory_excuse(vcpu->vm),
+			       pf->gpa);
 		return;
 	}
 }
 
-/* The interrupt is still pending: opening the door for one instruction lets it in. */
+/* The interrupt is still pending.  Whether the time slice is over is for the run loop to see. */
 static void exit_interrupt(struct vcpu *vcpu)
 {
-	machine_irq_enable();
-	machine_relax();
-	machine_irq_save();
-	vcpu_check_limits(vcpu);
+	vcpu_open_interrupts();
 }
 
 static void exit_nothing_to_do(struct vcpu *vcpu)

@@ -24,7 +24,7 @@ static void emit_line(struct guest_console *c)
 	char out[sizeof(c->prefix) + GUEST_LINE_MAX + 2];
 
 	int n = lib_snprintf(out, sizeof(out), "%s%.*s\n", c->prefix, (int)c->used, c->line);
-	log_raw(out, (size_t)n);
+	log_lines(out, (size_t)n);
 	c->used = 0;
 }
 

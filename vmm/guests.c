@@ -4,133 +4,135 @@
 
 #include "host/log.h"
 #include "host/machine.h"
-#include "host/object.h"
 #include "host/pages.h"
 #include "host/param.h"
 #include "lib/printf.h"
-#include "lib/string.h"
-#include "lib/text.h"
-#include "vmm/report.h"
-#include "vmm/vm.h"
+#include "lib/util.h"
+#include "vmm/keeper.h"
 
-__attribute__((format(printf, 2, 3)))
-static void note_failure(struct guests_result *res, const char *fmt, ...)
+#define ONE_BY_ONE 1 /* guests= */
+
+static void add_module(const struct boot_module *m)
 {
-	va_list ap;
+	const struct vm_defaults defaults = vm_defaults();
+	struct vm_config config;
+	char why[320];
 
-	if (res->failed++)
+	if (vm_config_parse(m->cmdline, &defaults, &config, why, sizeof(why))) {
+		log_error("%s", why);
+		vms_failure(NULL, "%s", why);
 		return;
-	va_start(ap, fmt);
-	lib_vsnprintf(res->first_failure, sizeof(res->first_failure), fmt, ap);
-	va_end(ap);
+	}
+	if (config.owner[0])
+		return;
+	if (!vms_add(&config, m)) {
+		log_error("%s: no memory for the guest's keeper", config.name);
+		vms_failure(NULL, "%s: no memory for the guest's keeper", config.name);
+	}
 }
 
-static void note_end(struct guests_result *res, struct vm *vm)
+/* ---- sharing the host's memory ------------------------------------------------------------- */
+
+/* What all of a guest's memory costs, with tables for 4K pages. */
+static uint64_t whole_cost(const struct guest *g)
 {
-	if (vm_succeeded(vm))
-		return;
-	if (atomic_load_explicit(&vm->end, memory_order_relaxed) == VM_END_EXIT)
-		note_failure(res, "%s: exit code %lu", vm->config.name, vm->exit_code);
-	else
-		note_failure(res, "%s: %s", vm->config.name,
-			     vm->why[0] ? vm->why : "stopped from the console");
+	return g->config.mem + g->config.mem / 64 + VM_MEM_MIN;
 }
 
-struct balance {
-	uint64_t pages, objects;
-};
+/* What a guest may use when nobody may use more than level. */
+static uint64_t use_at(const struct guest *g, uint64_t level)
+{
+	return MIN(g->config.cap ? g->config.cap : whole_cost(g), level);
+}
 
-/* What is in use now, in a form that two moments can be compared by. */
-static struct balance balance_now(void)
+static bool all_fit(uint64_t level, uint64_t budget)
+{
+	for (struct guest *g = vms_next(NULL); g; g = vms_next(g)) {
+		uint64_t use = use_at(g, level);
+
+		if (use > budget)
+			return false;
+		budget -= use;
+	}
+	return true;
+}
+
+/*
+ * Where guests that run together were promised more memory than there is, no guest's greed may
+ * take it from the others: all are capped at one level that the host can keep, but for those
+ * that stay below it anyway.  An eighth is left for what the caps do not count.
+ */
+static void share_memory(void)
 {
 	struct pages_stats pages;
-	struct object_stats objects;
 
+	if (param.guests == ONE_BY_ONE || !vms_next(NULL) || !vms_next(vms_next(NULL)))
+		return;
 	pages_stats(&pages);
-	object_stats(&objects);
-	return (struct balance){ pages.total - pages.free - objects.pages, objects.live_objects };
-}
+	uint64_t budget = pages.free / 8 * 7 * PAGE_SIZE, low = VM_MEM_MIN, high = VM_MEM_MAX;
 
-static void run_one(const struct vm_config *config, const struct boot_module *image,
-		    const struct boot_info *bi, struct guests_result *res)
-{
-	struct balance before = balance_now();
-	static char stage[VM_NAME_MAX + 8]; /* stays named until the next one */
-	static unsigned next_id = 1;
-	char why[256];
-	struct vm *vm;
+	if (all_fit(2 * VM_MEM_MAX, budget))
+		return;
+	while (high - low > PAGE_SIZE) {
+		uint64_t level = low + (high - low) / 2;
 
-	lib_snprintf(stage, sizeof(stage), "guest %s", config->name);
-	stage_enter(stage);
-	log_info("%s: %lu MiB of memory, image %s (%lu bytes)", config->name, config->mem >> 20,
-		 config->file, image->size);
-	res->run++;
-	if (vm_create(config, image, bi, next_id++, &vm, why, sizeof(why))) {
-		log_error("%s", why);
-		note_failure(res, "%s", why);
-	} else {
-		vm->start_us = machine_us();
-		vcpu_run(vm->vcpus[0]);
-		guest_console_flush(&vm->console);
-		if (report_summary(vm))
-			note_failure(res, "%s: the MMU audit found errors", config->name);
-		note_end(res, vm);
-		vm_destroy(vm);
+		if (all_fit(level, budget))
+			low = level;
+		else
+			high = level;
 	}
-	struct balance after = balance_now();
-	if (after.pages != before.pages || after.objects != before.objects) {
-		log_error("%s: not all memory came back: %ld pages, %ld objects", config->name,
-			  (long)(after.pages - before.pages),
-			  (long)(after.objects - before.objects));
-		note_failure(res, "%s: not all memory came back", config->name);
-	}
-}
-
-static unsigned run_matching(const struct boot_info *bi, const char *name,
-			     struct guests_result *res)
-{
-	struct vm_config config;
-	unsigned matched = 0;
-	char why[256];
-
-	for (unsigned i = 0; i < bi->module_count; i++) {
-		const struct boot_module *m = &bi->modules[i];
-
-		if (vm_config_parse(m->cmdline, param.mem, &config, why, sizeof(why))) {
-			if (!name) {
-				log_error("%s", why);
-				note_failure(res, "%s", why);
-			}
+	for (struct guest *g = vms_next(NULL); g; g = vms_next(g)) {
+		if (g->config.cap || whole_cost(g) <= low)
 			continue;
-		}
-		if (config.owner[0] || (name && strcmp(name, config.name)))
-			continue;
-		matched++;
-		run_one(&config, m, bi, res);
+		g->config.cap = low & ~(PAGE_SIZE - 1);
+		log_warn("%s: the guests were promised more memory than the host has; this one may use "
+			 "%lu MiB (cap= and guests=one-by-one change that)",
+			 g->config.name, low >> 20);
 	}
-	return matched;
 }
 
-void guests_run_all(const struct boot_info *bi, struct guests_result *out)
-{
-	memset(out, 0, sizeof(*out));
-	if (!run_matching(bi, NULL, out) && !out->failed)
-		note_failure(out, "no guest was given (boot modules are guests; docs/boot.md)");
-}
+/* ---- adding and running ---------------------------------------------------------------------- */
 
-int guests_run_named(const struct boot_info *bi, const char *name, struct guests_result *out)
+void guests_add(const struct boot_info *bi)
 {
-	memset(out, 0, sizeof(*out));
-	return run_matching(bi, name, out) ? 0 : -ENOENT;
-}
+	struct vms_result result;
 
-void guests_list(const struct boot_info *bi, void (*emit)(const char *name, uint64_t mem))
-{
-	struct vm_config config;
-	char why[256];
-
+	keeper_set_boot(bi);
 	for (unsigned i = 0; i < bi->module_count; i++)
-		if (!vm_config_parse(bi->modules[i].cmdline, param.mem, &config, why,
-				     sizeof(why)) && !config.owner[0])
-			emit(config.name, config.mem);
+		add_module(&bi->modules[i]);
+	share_memory();
+	vms_result(&result);
+	if (!vms_next(NULL) && !result.failed)
+		vms_failure(NULL, "no guest was given (boot modules are guests; docs/boot.md)");
+}
+
+static void start(struct guest *g)
+{
+	vms_ask(g, LIFE_START);
+	if (g->config.paused)
+		vms_ask(g, LIFE_PAUSE);
+}
+
+static void run_one_by_one(void)
+{
+	static char stage[VM_NAME_MAX + 8]; /* stays named until the next one */
+
+	for (struct guest *g = vms_next(NULL); g; g = vms_next(g)) {
+		lib_snprintf(stage, sizeof(stage), "guest %s", g->config.name);
+		stage_enter(stage);
+		start(g);
+		vms_wait();
+	}
+}
+
+void guests_run(void)
+{
+	if (param.guests == ONE_BY_ONE) {
+		run_one_by_one();
+		return;
+	}
+	stage_enter("guests");
+	for (struct guest *g = vms_next(NULL); g; g = vms_next(g))
+		start(g);
+	vms_wait();
 }

@@ -10,6 +10,7 @@
 #include "vmm/exit.h"
 #include "vmm/hypercall_impl.h"
 #include "vmm/insn.h"
+#include "vmm/io.h"
 #include "vmm/stats.h"
 #include "vmm/ve.h"
 #include "vmm/virt.h"
@@ -17,10 +18,6 @@
 
 int64_t hc_read_struct(struct vcpu *vcpu, const struct hc_args *a, void *buf, uint64_t size)
 {
-	int64_t err = hc_check_target(vcpu, a);
-
-	if (err)
-		return err;
 	if (a->rcx != size || a->rdx)
 		return PHYLLO_EINVAL;
 	return mmu_read_guest(vcpu->vm->mmu, a->rbx, buf, size);
@@ -52,7 +49,7 @@ static int64_t hc_console_write(struct vcpu *vcpu, const struct hc_args *a)
 			if (err)
 				return err;
 			if (pass)
-				guest_console_write(&vcpu->vm->console, buf, n);
+				io_console_write(vcpu->vm, buf, n);
 		}
 	}
 	return (int64_t)left;
@@ -94,59 +91,81 @@ static int64_t hc_stats_read(struct vcpu *vcpu, const struct hc_args *a)
 	struct stat_writer w = { .vm = vcpu->vm,
 				 .gpa = a->rbx,
 				 .room = a->rcx / sizeof(struct phyllo_stat) };
-	int64_t err = hc_check_target(vcpu, a);
 
-	if (err)
-		return err;
 	if (a->rdx || a->rbx + a->rcx < a->rbx)
 		return PHYLLO_EINVAL;
-	unsigned count = stats_each(vcpu->vm, write_stat, &w);
+	unsigned count = stats_each(a->target, write_stat, &w);
 	return w.err ? w.err : (int64_t)count;
 }
 
-#define CALL(NAME, fn) [PHYLLO_HC_##NAME - PHYLLO_HC_BASE] = fn
-static int64_t (*const calls[])(struct vcpu *, const struct hc_args *) = {
+/* CALL_VM: rsi names a VM. */
+#define CALL(NAME, fn)    [PHYLLO_HC_##NAME - PHYLLO_HC_BASE] = { fn, false }
+#define CALL_VM(NAME, fn) [PHYLLO_HC_##NAME - PHYLLO_HC_BASE] = { fn, true }
+static const struct call {
+	int64_t (*fn)(struct vcpu *vcpu, const struct hc_args *a);
+	bool on_vm;
+} calls[] = {
 	CALL(VERSION, hc_version),
 	CALL(FEATURES, hc_features),
 	CALL(CONSOLE_WRITE, hc_console_write),
 	CALL(EXIT, hc_exit),
-	CALL(BALLOON_OUT, hc_balloon_out),
-	CALL(BALLOON_IN, hc_balloon_in),
-	CALL(UNMAP, hc_unmap),
-	CALL(STATS_READ, hc_stats_read),
-	CALL(AUDIT, hc_audit),
-	CALL(PROTECT, hc_protect),
+	CALL_VM(BALLOON_OUT, hc_balloon_out),
+	CALL_VM(BALLOON_IN, hc_balloon_in),
+	CALL_VM(UNMAP, hc_unmap),
+	CALL_VM(STATS_READ, hc_stats_read),
+	CALL_VM(AUDIT, hc_audit),
+	CALL_VM(PROTECT, hc_protect),
 	CALL(VE_SETUP, hc_ve_setup),
-	CALL(AGE, hc_age),
-	CALL(TEST_AGE, hc_test_age),
-	CALL(AGE_BITMAP, hc_age_bitmap),
-	CALL(DIRTY_START, hc_dirty_start),
-	CALL(DIRTY_GET, hc_dirty_get),
-	CALL(DIRTY_CLEAR, hc_dirty_clear),
-	CALL(DIRTY_STOP, hc_dirty_stop),
-	CALL(SLOT_CREATE, hc_slot_create),
-	CALL(SLOT_DELETE, hc_slot_delete),
-	CALL(SLOT_MOVE, hc_slot_move),
-	CALL(SLOT_FLAGS, hc_slot_flags),
-	CALL(SLOT_INFO, hc_slot_info),
-	CALL(MMU_MODE, hc_mmu_mode),
-	CALL(MIGRATE, hc_migrate),
-	CALL(ZAP_ALL, hc_zap_all),
-	CALL(DUMP, hc_dump),
-	CALL(NX_RECOVER, hc_nx_recover),
+	CALL_VM(AGE, hc_age),
+	CALL_VM(TEST_AGE, hc_test_age),
+	CALL_VM(AGE_BITMAP, hc_age_bitmap),
+	CALL_VM(DIRTY_START, hc_dirty_start),
+	CALL_VM(DIRTY_GET, hc_dirty_get),
+	CALL_VM(DIRTY_CLEAR, hc_dirty_clear),
+	CALL_VM(DIRTY_STOP, hc_dirty_stop),
+	CALL_VM(SLOT_CREATE, hc_slot_create),
+	CALL_VM(SLOT_DELETE, hc_slot_delete),
+	CALL_VM(SLOT_MOVE, hc_slot_move),
+	CALL_VM(SLOT_FLAGS, hc_slot_flags),
+	CALL_VM(SLOT_INFO, hc_slot_info),
+	CALL_VM(MMU_MODE, hc_mmu_mode),
+	CALL_VM(MIGRATE, hc_migrate),
+	CALL_VM(ZAP_ALL, hc_zap_all),
+	CALL_VM(DUMP, hc_dump),
+	CALL_VM(NX_RECOVER, hc_nx_recover),
+	CALL(VCPU_START, hc_vcpu_start),
+	CALL(VCPU_ID, hc_vcpu_id),
+	CALL(YIELD, hc_yield),
+	CALL_VM(LATENCY, hc_latency),
+	CALL(VM_INFO, hc_vm_info),
+	CALL(VM_CONTROL, hc_vm_control),
 };
+#undef CALL_VM
 #undef CALL
-_Static_assert(ARRAY_SIZE(calls) == PHYLLO_HC_COUNT, "every call has a function");
+_Static_assert(ARRAY_SIZE(calls) == PHYLLO_HC_COUNT, "the last call has a function");
+
+static int64_t call_on_vm(struct vcpu *vcpu, const struct call *call, struct hc_args *a)
+{
+	int64_t result = hc_target_get(vcpu, a);
+
+	if (result)
+		return result;
+	result = call->fn(vcpu, a);
+	hc_target_put(vcpu, a);
+	return result;
+}
 
 /* The calls may allocate, walk and wait: interrupts are open. */
-static int64_t dispatch(struct vcpu *vcpu, uint64_t nr, const struct hc_args *a)
+static int64_t dispatch(struct vcpu *vcpu, uint64_t nr, struct hc_args *a)
 {
 	if (virt->get_cpl(vcpu))
 		return PHYLLO_EPERM;
-	if (nr - PHYLLO_HC_BASE >= ARRAY_SIZE(calls))
+	if (nr - PHYLLO_HC_BASE >= ARRAY_SIZE(calls) || !calls[nr - PHYLLO_HC_BASE].fn)
 		return PHYLLO_ENOSYS;
+	const struct call *call = &calls[nr - PHYLLO_HC_BASE];
+
 	machine_irq_enable();
-	int64_t result = calls[nr - PHYLLO_HC_BASE](vcpu, a);
+	int64_t result = call->on_vm ? call_on_vm(vcpu, call, a) : call->fn(vcpu, a);
 	machine_irq_save();
 	return result;
 }
@@ -154,7 +173,7 @@ static int64_t dispatch(struct vcpu *vcpu, uint64_t nr, const struct hc_args *a)
 void exit_hypercall(struct vcpu *vcpu)
 {
 	uint64_t *gpr = vcpu->regs.gpr;
-	struct hc_args a = { gpr[GPR_RBX], gpr[GPR_RCX], gpr[GPR_RDX], gpr[GPR_RSI] };
+	struct hc_args a = { gpr[GPR_RBX], gpr[GPR_RCX], gpr[GPR_RDX], gpr[GPR_RSI], NULL };
 	uint64_t nr = gpr[GPR_RAX];
 	bool narrow = insn_code_size(vcpu) != 8;
 
@@ -162,7 +181,7 @@ void exit_hypercall(struct vcpu *vcpu)
 	if (narrow) {
 		nr = (uint32_t)nr;
 		a = (struct hc_args){ (uint32_t)a.rbx, (uint32_t)a.rcx, (uint32_t)a.rdx,
-				   (uint32_t)a.rsi };
+				      (uint32_t)a.rsi, NULL };
 	}
 	insn_skip(vcpu);
 	int64_t result = dispatch(vcpu, nr, &a);

@@ -42,11 +42,8 @@ static bool dirty_style(uint64_t style, enum mmu_dirty_style *out)
 int64_t hc_dirty_start(struct vcpu *vcpu, const struct hc_args *a)
 {
 	enum mmu_dirty_style style;
-	int64_t err = hc_check_target(vcpu, a);
 	unsigned flags = 0;
 
-	if (err)
-		return err;
 	if (a->rdx & ~(uint64_t)(PHYLLO_DIRTY_ALL_SET | PHYLLO_DIRTY_NO_SPLIT) ||
 	    !dirty_style(a->rcx, &style))
 		return PHYLLO_EINVAL;
@@ -54,16 +51,12 @@ int64_t hc_dirty_start(struct vcpu *vcpu, const struct hc_args *a)
 		return PHYLLO_ENOENT;
 	flags |= a->rdx & PHYLLO_DIRTY_ALL_SET ? MMU_DIRTY_ALL_SET : 0;
 	flags |= a->rdx & PHYLLO_DIRTY_NO_SPLIT ? MMU_DIRTY_NO_SPLIT : 0;
-	return mmu_dirty_start(vcpu->vm->mmu, (unsigned)a->rbx, style, flags);
+	return mmu_dirty_start(a->target->mmu, (unsigned)a->rbx, style, flags);
 }
 
 int64_t hc_dirty_stop(struct vcpu *vcpu, const struct hc_args *a)
 {
-	int64_t err = hc_check_target(vcpu, a);
-
-	if (err)
-		return err;
-	return hc_slot_valid(a->rbx) ? mmu_dirty_stop(vcpu->vm->mmu, (unsigned)a->rbx)
+	return hc_slot_valid(a->rbx) ? mmu_dirty_stop(a->target->mmu, (unsigned)a->rbx)
 				  : PHYLLO_ENOENT;
 }
 
@@ -78,7 +71,7 @@ static int64_t read_request(struct vcpu *vcpu, const struct hc_args *a, uint64_t
 		return err;
 	if (!hc_slot_valid(req->slot))
 		return PHYLLO_ENOENT;
-	err = mmu_slot_info(vcpu->vm->mmu, (unsigned)req->slot, &slot);
+	err = mmu_slot_info(a->target->mmu, (unsigned)req->slot, &slot);
 	if (err)
 		return err;
 	if (req->flags & ~known || !req->pages || req->first > slot.npages ||
@@ -87,9 +80,9 @@ static int64_t read_request(struct vcpu *vcpu, const struct hc_args *a, uint64_t
 	return 0;
 }
 
-/* One piece out; -> bits set in it. */
-static int64_t get_piece(struct mmu_vm *mmu, const struct phyllo_dirty *req, uint64_t done,
-			 uint64_t n)
+/* One piece out, to the caller; -> bits set in it. */
+static int64_t get_piece(struct vcpu *vcpu, struct mmu_vm *mmu, const struct phyllo_dirty *req,
+			 uint64_t done, uint64_t n)
 {
 	uint64_t bitmap[HC_BITMAP_WORDS], dirty;
 	unsigned slot = (unsigned)req->slot;
@@ -97,7 +90,7 @@ static int64_t get_piece(struct mmu_vm *mmu, const struct phyllo_dirty *req, uin
 	int err = mmu_dirty_get(mmu, slot, first, n, false, bitmap, &dirty);
 
 	if (!err)
-		err = mmu_write_guest(mmu, req->bitmap + done / 8, bitmap, hc_bitmap_bytes(n));
+		err = mmu_write_guest(vcpu->vm->mmu, req->bitmap + done / 8, bitmap, hc_bitmap_bytes(n));
 	if (!err && dirty && req->flags & PHYLLO_DIRTY_GET_CLEAR)
 		err = mmu_dirty_clear(mmu, slot, first, n, bitmap);
 	return err ? err : (int64_t)dirty;
@@ -109,7 +102,7 @@ int64_t hc_dirty_get(struct vcpu *vcpu, const struct hc_args *a)
 	int64_t err = read_request(vcpu, a, PHYLLO_DIRTY_GET_CLEAR, &req), total = 0;
 
 	for (uint64_t done = 0; !err && done < req.pages; done += HC_BITMAP_PAGES) {
-		int64_t n = get_piece(vcpu->vm->mmu, &req, done,
+		int64_t n = get_piece(vcpu, a->target->mmu, &req, done,
 				      MIN(req.pages - done, HC_BITMAP_PAGES));
 
 		if (n < 0)
@@ -122,7 +115,6 @@ int64_t hc_dirty_get(struct vcpu *vcpu, const struct hc_args *a)
 
 int64_t hc_dirty_clear(struct vcpu *vcpu, const struct hc_args *a)
 {
-	struct mmu_vm *mmu = vcpu->vm->mmu;
 	uint64_t bitmap[HC_BITMAP_WORDS];
 	struct phyllo_dirty req;
 	int64_t err = read_request(vcpu, a, 0, &req);
@@ -130,9 +122,11 @@ int64_t hc_dirty_clear(struct vcpu *vcpu, const struct hc_args *a)
 	for (uint64_t done = 0; !err && done < req.pages; done += HC_BITMAP_PAGES) {
 		uint64_t n = MIN(req.pages - done, HC_BITMAP_PAGES);
 
-		err = mmu_read_guest(mmu, req.bitmap + done / 8, bitmap, hc_bitmap_bytes(n));
+		err = mmu_read_guest(vcpu->vm->mmu, req.bitmap + done / 8, bitmap,
+				     hc_bitmap_bytes(n));
 		if (!err)
-			err = mmu_dirty_clear(mmu, (unsigned)req.slot, req.first + done, n, bitmap);
+			err = mmu_dirty_clear(a->target->mmu, (unsigned)req.slot,
+					      req.first + done, n, bitmap);
 	}
 	return err;
 }

@@ -8,21 +8,23 @@
  *   hypercall_slot.c    memory slots
  *   hypercall_dirty.c   dirty log
  *   hypercall_mmu.c     mode, zap, audit, dump
+ *   hypercall_vcpu.c    vCPUs
+ *   hypercall_vms.c     other VMs: naming one, and their life
+ *   hypercall_stats.c   latencies
  */
 #pragma once
 
 #include "phyllo/hypercall.h"
 #include "vmm/vm.h"
 
+/*
+ * Buffers and structures lie in the caller's memory (vcpu->vm), whatever the target is; ranges,
+ * slots and statistics are the target's.
+ */
 struct hc_args {
 	uint64_t rbx, rcx, rdx, rsi;
+	struct vm *target; /* the VM that rsi names, in calls that have one: it stays meanwhile */
 };
-
-/* 0, or the error of a target that is not the caller itself. */
-static inline int64_t hc_check_target(const struct vcpu *vcpu, const struct hc_args *a)
-{
-	return a->rsi && a->rsi != vcpu->vm->id ? PHYLLO_EPERM : 0;
-}
 
 /* A range in pages; false: malformed (an empty or overflowing one is, too). */
 static inline bool hc_range_parse(uint64_t gpa, uint64_t size, gfn_t *gfn, uint64_t *npages)
@@ -36,7 +38,7 @@ static inline bool hc_range_parse(uint64_t gpa, uint64_t size, gfn_t *gfn, uint6
 	return true;
 }
 
-/* The structure of a call that takes one in rbx and rcx, rdx = 0; its target, too.  0 or error. */
+/* The structure of a call that takes one in rbx and rcx, rdx = 0.  0 or error. */
 int64_t hc_read_struct(struct vcpu *vcpu, const struct hc_args *a, void *buf, uint64_t size);
 
 /*
@@ -61,6 +63,21 @@ static inline bool hc_slot_valid(uint64_t id)
 {
 	return id < MMU_SLOTS_MAX;
 }
+
+/* hypercall_vcpu.c */
+int64_t hc_vcpu_start(struct vcpu *vcpu, const struct hc_args *a);
+int64_t hc_vcpu_id(struct vcpu *vcpu, const struct hc_args *a);
+int64_t hc_yield(struct vcpu *vcpu, const struct hc_args *a);
+
+/* hypercall_vms.c */
+/*
+ * Fill in a->target: the caller's VM, or, for a privileged one, any that runs, with a reference. 0,
+ * PHYLLO_EPERM or PHYLLO_ENOENT.
+ */
+int64_t hc_target_get(struct vcpu *vcpu, struct hc_args *a);
+void hc_target_put(struct vcpu *vcpu, struct hc_args *a);
+int64_t hc_vm_info(struct vcpu *vcpu, const struct hc_args *a);
+int64_t hc_vm_control(struct vcpu *vcpu, const struct hc_args *a);
 
 /* hypercall_range.c */
 int64_t hc_balloon_out(struct vcpu *vcpu, const struct hc_args *a);
@@ -94,3 +111,6 @@ int64_t hc_mmu_mode(struct vcpu *vcpu, const struct hc_args *a);
 int64_t hc_zap_all(struct vcpu *vcpu, const struct hc_args *a);
 int64_t hc_nx_recover(struct vcpu *vcpu, const struct hc_args *a);
 int64_t hc_dump(struct vcpu *vcpu, const struct hc_args *a);
+
+/* hypercall_stats.c */
+int64_t hc_latency(struct vcpu *vcpu, const struct hc_args *a);

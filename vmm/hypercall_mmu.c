@@ -12,12 +12,9 @@
 int64_t hc_audit(struct vcpu *vcpu, const struct hc_args *a)
 {
 	struct mmu_audit_report report;
-	int64_t err = hc_check_target(vcpu, a);
 
-	if (err)
-		return err;
-	if (mmu_audit(vcpu->vm->mmu, &report))
-		log_error("%s: MMU audit: %lu errors, the first: %s", vcpu->vm->config.name,
+	if (mmu_audit(a->target->mmu, &report))
+		log_error("%s: MMU audit: %lu errors, the first: %s", a->target->config.name,
 			  report.errors, report.first);
 	return (int64_t)report.errors;
 }
@@ -26,13 +23,10 @@ int64_t hc_mmu_mode(struct vcpu *vcpu, const struct hc_args *a)
 {
 	struct mmu_mode mode;
 	struct phyllo_mmu_mode out = { .dirty_styles = hc_dirty_styles() };
-	int64_t err = hc_check_target(vcpu, a);
 
-	if (err)
-		return err;
 	if (a->rcx != sizeof(out) || a->rdx)
 		return PHYLLO_EINVAL;
-	mmu_mode_read(vcpu->vm->mmu, &mode);
+	mmu_mode_read(a->target->mmu, &mode);
 	text_copy(out.format, sizeof(out.format), mode.format);
 	out.root_level = mode.root_level;
 	out.max_level = mode.max_leaf_level;
@@ -46,20 +40,14 @@ int64_t hc_mmu_mode(struct vcpu *vcpu, const struct hc_args *a)
 
 int64_t hc_zap_all(struct vcpu *vcpu, const struct hc_args *a)
 {
-	int64_t err = hc_check_target(vcpu, a);
-
-	if (!err)
-		mmu_zap_all(vcpu->vm->mmu);
-	return err;
+	mmu_zap_all(a->target->mmu);
+	return 0;
 }
 
 int64_t hc_nx_recover(struct vcpu *vcpu, const struct hc_args *a)
 {
-	int64_t err = hc_check_target(vcpu, a);
-
-	if (!err)
-		mmu_nx_recover(vcpu->vm->mmu);
-	return err;
+	mmu_nx_recover(a->target->mmu);
+	return 0;
 }
 
 /* ---- dump ---------------------------------------------------------------------------- */
@@ -91,17 +79,14 @@ int64_t hc_dump(struct vcpu *vcpu, const struct hc_args *a)
 	struct dump d = { 0 };
 	uint64_t npages;
 	gfn_t gfn;
-	int64_t err = hc_check_target(vcpu, a);
 
-	if (err)
-		return err;
 	if (a->rdx || a->rcx > PHYLLO_DUMP_MAX || !hc_range_parse(a->rbx, a->rcx, &gfn, &npages))
 		return PHYLLO_EINVAL;
 	d.text = object_alloc(PHYLLO_DUMP_TEXT);
 	if (!d.text)
 		return PHYLLO_ENOMEM;
-	mmu_dump(vcpu->vm->mmu, gfn, npages, dump_line, &d);
-	log_info("%s: tables of 0x%lx-0x%lx, %u lines, %u left out", vcpu->vm->config.name, a->rbx,
+	mmu_dump(a->target->mmu, gfn, npages, dump_line, &d);
+	log_info("%s: tables of 0x%lx-0x%lx, %u lines, %u left out", a->target->config.name, a->rbx,
 		 a->rbx + a->rcx - 1, d.lines, d.left_out);
 	log_raw(d.text, d.used);
 	object_free(d.text, PHYLLO_DUMP_TEXT);

@@ -4,14 +4,9 @@
 
 #include "lib/util.h"
 
-/* What the calls share: target, range, and flags of which only these are known. */
-static int64_t check_range(struct vcpu *vcpu, const struct hc_args *a, uint64_t known, gfn_t *gfn,
-			   uint64_t *npages)
+/* What the calls share: a range, and flags of which only these are known. */
+static int64_t check_range(const struct hc_args *a, uint64_t known, gfn_t *gfn, uint64_t *npages)
 {
-	int64_t err = hc_check_target(vcpu, a);
-
-	if (err)
-		return err;
 	if (a->rdx & ~known || !hc_range_parse(a->rbx, a->rcx, gfn, npages))
 		return PHYLLO_EINVAL;
 	return 0;
@@ -26,10 +21,10 @@ int64_t hc_balloon_out(struct vcpu *vcpu, const struct hc_args *a)
 {
 	uint64_t npages, changed;
 	gfn_t gfn;
-	int64_t err = check_range(vcpu, a, PHYLLO_MAY_BLOCK, &gfn, &npages);
+	int64_t err = check_range(a, PHYLLO_MAY_BLOCK, &gfn, &npages);
 
 	if (!err)
-		err = mmu_balloon_out(vcpu->vm->mmu, gfn, npages, mmu_flags(a), &changed);
+		err = mmu_balloon_out(a->target->mmu, gfn, npages, mmu_flags(a), &changed);
 	return err ? err : (int64_t)changed;
 }
 
@@ -37,10 +32,10 @@ int64_t hc_balloon_in(struct vcpu *vcpu, const struct hc_args *a)
 {
 	uint64_t npages, changed;
 	gfn_t gfn;
-	int64_t err = check_range(vcpu, a, PHYLLO_MAY_BLOCK, &gfn, &npages);
+	int64_t err = check_range(a, PHYLLO_MAY_BLOCK, &gfn, &npages);
 
 	if (!err)
-		err = mmu_balloon_in(vcpu->vm->mmu, gfn, npages, &changed);
+		err = mmu_balloon_in(a->target->mmu, gfn, npages, mmu_flags(a), &changed);
 	return err ? err : (int64_t)changed;
 }
 
@@ -48,19 +43,19 @@ int64_t hc_unmap(struct vcpu *vcpu, const struct hc_args *a)
 {
 	uint64_t npages;
 	gfn_t gfn;
-	int64_t err = check_range(vcpu, a, PHYLLO_MAY_BLOCK, &gfn, &npages);
+	int64_t err = check_range(a, PHYLLO_MAY_BLOCK, &gfn, &npages);
 
-	return err ? err : mmu_unmap(vcpu->vm->mmu, gfn, npages, mmu_flags(a));
+	return err ? err : mmu_unmap(a->target->mmu, gfn, npages, mmu_flags(a));
 }
 
 int64_t hc_migrate(struct vcpu *vcpu, const struct hc_args *a)
 {
 	uint64_t npages, changed;
 	gfn_t gfn;
-	int64_t err = check_range(vcpu, a, PHYLLO_MAY_BLOCK, &gfn, &npages);
+	int64_t err = check_range(a, PHYLLO_MAY_BLOCK, &gfn, &npages);
 
 	if (!err)
-		err = mmu_migrate(vcpu->vm->mmu, gfn, npages, mmu_flags(a), &changed);
+		err = mmu_migrate(a->target->mmu, gfn, npages, mmu_flags(a), &changed);
 	return err ? err : (int64_t)changed;
 }
 
@@ -87,13 +82,13 @@ int64_t hc_protect(struct vcpu *vcpu, const struct hc_args *a)
 	unsigned access;
 	uint64_t npages;
 	gfn_t gfn;
-	int64_t err = check_range(vcpu, a, ~0ul, &gfn, &npages);
+	int64_t err = check_range(a, ~0ul, &gfn, &npages);
 
 	if (err)
 		return err;
 	if (!protect_access(a->rdx & ~(uint64_t)PHYLLO_MAY_BLOCK, &access))
 		return PHYLLO_EINVAL;
-	return mmu_protect(vcpu->vm->mmu, gfn, npages, access, mmu_flags(a));
+	return mmu_protect(a->target->mmu, gfn, npages, access, mmu_flags(a));
 }
 
 /* ---- ageing -------------------------------------------------------------------------- */
@@ -102,10 +97,10 @@ int64_t hc_age(struct vcpu *vcpu, const struct hc_args *a)
 {
 	uint64_t npages, young;
 	gfn_t gfn;
-	int64_t err = check_range(vcpu, a, 0, &gfn, &npages);
+	int64_t err = check_range(a, 0, &gfn, &npages);
 
 	if (!err)
-		err = mmu_age(vcpu->vm->mmu, gfn, npages, &young);
+		err = mmu_age(a->target->mmu, gfn, npages, &young);
 	return err ? err : (int64_t)young;
 }
 
@@ -114,10 +109,10 @@ int64_t hc_test_age(struct vcpu *vcpu, const struct hc_args *a)
 	uint64_t npages;
 	bool young;
 	gfn_t gfn;
-	int64_t err = check_range(vcpu, a, 0, &gfn, &npages);
+	int64_t err = check_range(a, 0, &gfn, &npages);
 
 	if (!err)
-		err = mmu_test_age(vcpu->vm->mmu, gfn, npages, &young);
+		err = mmu_test_age(a->target->mmu, gfn, npages, &young);
 	return err ? err : young;
 }
 
@@ -130,8 +125,11 @@ static unsigned count_bits(const uint64_t *words, uint64_t n)
 	return bits;
 }
 
-static int64_t age_pieces(struct mmu_vm *mmu, gfn_t gfn, uint64_t npages, bool clear, gpa_t to)
+/* The bitmap goes to the caller, in pieces. */
+static int64_t age_pieces(struct vcpu *vcpu, struct mmu_vm *mmu, gfn_t gfn, uint64_t npages,
+			  const struct phyllo_age_bitmap *args)
 {
+	bool clear = args->flags & PHYLLO_AGE_CLEAR;
 	uint64_t bitmap[HC_BITMAP_WORDS];
 	int64_t bits = 0;
 
@@ -140,7 +138,8 @@ static int64_t age_pieces(struct mmu_vm *mmu, gfn_t gfn, uint64_t npages, bool c
 		int err = mmu_age_bitmap(mmu, gfn + done, n, clear, bitmap);
 
 		if (!err)
-			err = mmu_write_guest(mmu, to + done / 8, bitmap, bytes);
+			err = mmu_write_guest(vcpu->vm->mmu, args->bitmap + done / 8, bitmap,
+					      bytes);
 		if (err)
 			return err;
 		bits += count_bits(bitmap, bytes / 8);
@@ -150,7 +149,7 @@ static int64_t age_pieces(struct mmu_vm *mmu, gfn_t gfn, uint64_t npages, bool c
 
 int64_t hc_age_bitmap(struct vcpu *vcpu, const struct hc_args *a)
 {
-	struct mmu_vm *mmu = vcpu->vm->mmu;
+	struct mmu_vm *mmu = a->target->mmu;
 	struct phyllo_age_bitmap args;
 	uint64_t npages;
 	bool young;
@@ -165,6 +164,5 @@ int64_t hc_age_bitmap(struct vcpu *vcpu, const struct hc_args *a)
 		return PHYLLO_EINVAL;
 	/* Is all of the range memory?  Asked before the first piece is aged. */
 	err = mmu_test_age(mmu, gfn, npages, &young);
-	return err ? err
-		   : age_pieces(mmu, gfn, npages, args.flags & PHYLLO_AGE_CLEAR, args.bitmap);
+	return err ? err : age_pieces(vcpu, mmu, gfn, npages, &args);
 }

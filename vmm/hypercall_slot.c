@@ -24,45 +24,33 @@ int64_t hc_slot_create(struct vcpu *vcpu, const struct hc_args *a)
 	if (!hc_range_parse(args.gpa, args.bytes, &desc.base_gfn, &desc.npages))
 		return PHYLLO_EINVAL;
 	/* What mm/ keeps per page of a slot must not be a lever. */
-	if (args.bytes > vcpu->vm->config.mem)
+	if (args.bytes > a->target->config.mem)
 		return PHYLLO_EINVAL;
-	return mmu_slot_create(vcpu->vm->mmu, &desc);
+	return mmu_slot_create(a->target->mmu, &desc);
 }
 
 int64_t hc_slot_delete(struct vcpu *vcpu, const struct hc_args *a)
 {
-	int64_t err = hc_check_target(vcpu, a);
-
-	if (err)
-		return err;
-	return hc_slot_valid(a->rbx) ? mmu_slot_delete(vcpu->vm->mmu, (unsigned)a->rbx)
+	return hc_slot_valid(a->rbx) ? mmu_slot_delete(a->target->mmu, (unsigned)a->rbx)
 				     : PHYLLO_ENOENT;
 }
 
 int64_t hc_slot_move(struct vcpu *vcpu, const struct hc_args *a)
 {
-	int64_t err = hc_check_target(vcpu, a);
-
-	if (err)
-		return err;
 	if (a->rcx & (PAGE_SIZE - 1))
 		return PHYLLO_EINVAL;
 	if (!hc_slot_valid(a->rbx))
 		return PHYLLO_ENOENT;
-	return mmu_slot_move(vcpu->vm->mmu, (unsigned)a->rbx, a->rcx >> PAGE_SHIFT);
+	return mmu_slot_move(a->target->mmu, (unsigned)a->rbx, a->rcx >> PAGE_SHIFT);
 }
 
 int64_t hc_slot_flags(struct vcpu *vcpu, const struct hc_args *a)
 {
-	int64_t err = hc_check_target(vcpu, a);
-
-	if (err)
-		return err;
 	if (a->rcx & ~(uint64_t)PHYLLO_SLOT_READONLY)
 		return PHYLLO_EINVAL;
 	if (!hc_slot_valid(a->rbx))
 		return PHYLLO_ENOENT;
-	return mmu_slot_set_flags(vcpu->vm->mmu, (unsigned)a->rbx, (uint32_t)a->rcx);
+	return mmu_slot_set_flags(a->target->mmu, (unsigned)a->rbx, (uint32_t)a->rcx);
 }
 
 int64_t hc_slot_info(struct vcpu *vcpu, const struct hc_args *a)
@@ -75,7 +63,7 @@ int64_t hc_slot_info(struct vcpu *vcpu, const struct hc_args *a)
 		return err;
 	if (!hc_slot_valid(args.id))
 		return PHYLLO_ENOENT;
-	err = mmu_slot_info(vcpu->vm->mmu, (unsigned)args.id, &desc);
+	err = mmu_slot_info(a->target->mmu, (unsigned)args.id, &desc);
 	if (err)
 		return err;
 	args.gpa = desc.base_gfn << PAGE_SHIFT;

@@ -8,31 +8,36 @@
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
-static struct mmu_guest_paging guest_paging(struct vcpu *vcpu)
+static int translate(struct vcpu *vcpu, const struct vm_code *code, gva_t gva, unsigned access,
+		     struct mmu_guest_walk *walk, struct insn_fault *f)
 {
-	return (struct mmu_guest_paging){
-		.cr0 = virt->get_cr(vcpu, 0),
-		.cr3 = virt->get_cr(vcpu, 3),
-		.cr4 = virt->get_cr(vcpu, 4),
-		.efer = virt->get_efer(vcpu),
-		.user = virt->get_cpl(vcpu) == 3,
+	struct mmu_guest_paging paging = {
+		.cr0 = code->cr0,
+		.cr3 = code->cr3,
+		.cr4 = code->cr4,
+		.efer = code->efer,
+		.user = code->cpl == 3,
 		.ac = vcpu->regs.rflags & RFLAGS_AC,
 	};
+
+	if (paging.user)
+		access |= ACC_USER;
+	int err = mmu_guest_translate(vcpu->mmu.vm, &paging, gva, access, walk);
+	if (err)
+		*f = (struct insn_fault){ .gva = gva, .error = walk->pf_error };
+	return err;
 }
 
 int insn_translate(struct vcpu *vcpu, gva_t gva, unsigned access, gpa_t *gpa,
 		   struct insn_fault *f)
 {
-	struct mmu_guest_paging paging = guest_paging(vcpu);
 	struct mmu_guest_walk walk;
+	struct vm_code code;
 
-	if (paging.user)
-		access |= ACC_USER;
-	int err = mmu_guest_translate(vcpu->mmu.vm, &paging, gva, access, &walk);
+	virt->get_code(vcpu, &code);
+	int err = translate(vcpu, &code, gva, access, &walk, f);
 	if (!err)
 		*gpa = walk.gpa;
-	else
-		*f = (struct insn_fault){ .gva = gva, .error = walk.pf_error };
 	return err;
 }
 
@@ -70,12 +75,10 @@ int insn_write(struct vcpu *vcpu, gva_t gva, const void *buf, unsigned size, str
 
 unsigned insn_code_size(struct vcpu *vcpu)
 {
-	struct vm_segment cs;
+	struct vm_code code;
 
-	virt->get_segment(vcpu, SEG_CS, &cs);
-	if ((cs.attr & SEG_ATTR_L) && (virt->get_efer(vcpu) & EFER_LMA))
-		return 8;
-	return cs.attr & SEG_ATTR_DB ? 4 : 2;
+	virt->get_code(vcpu, &code);
+	return code.size;
 }
 
 /* In 64-bit code only FS and GS have a base; elsewhere addresses are 32 bits. */
@@ -90,28 +93,76 @@ gva_t insn_linear(struct vcpu *vcpu, unsigned seg, uint64_t offset)
 	return long_mode ? s.base + offset : (uint32_t)(s.base + offset);
 }
 
-int insn_fetch_fault(struct vcpu *vcpu, struct insn *insn, struct insn_fault *f)
+/* ---- fetching and decoding ------------------------------------------------------------ */
+
+static bool is_same_code(const struct vm_code *a, const struct vm_code *b)
 {
-	unsigned code_size = insn_code_size(vcpu);
-	gva_t gva = insn_linear(vcpu, SEG_CS, vcpu->regs.rip);
+	return a->gva == b->gva && a->cr3 == b->cr3 && a->cr0 == b->cr0 && a->cr4 == b->cr4 &&
+	       a->efer == b->efer && a->size == b->size && a->cpl == b->cpl;
+}
+
+static struct insn_memo *memo_of(struct vcpu *vcpu, const struct vm_code *code)
+{
+	return &vcpu->memos[code->gva / 2 % INSN_MEMOS];
+}
+
+static bool memo_holds(struct vcpu *vcpu, const struct insn_memo *m, const struct vm_code *code)
+{
+	return m->valid && is_same_code(&m->code, code) &&
+	       mmu_memo_holds(vcpu->mmu.vm, &m->where, m->insn.bytes, m->insn.len);
+}
+
+/* One that lies in a single page. */
+static void memo_fill(struct vcpu *vcpu, const struct vm_code *code,
+		      const struct mmu_guest_walk *walk, const struct insn *insn)
+{
+	struct insn_memo *m = memo_of(vcpu, code);
+
+	m->valid = mmu_memo_take(vcpu->mmu.vm, walk, &m->where);
+	m->code = *code;
+	m->insn = *insn;
+}
+
+static int fetch(struct vcpu *vcpu, const struct vm_code *code, struct insn *insn,
+		 struct insn_fault *f)
+{
+	gva_t gva = code->gva;
 	unsigned to_page_end = (unsigned)(PAGE_SIZE - (gva & ~PAGE_MASK));
 	unsigned first = MIN(to_page_end, (unsigned)INSN_MAX);
+	struct mmu_guest_walk walk;
 
 	insn->count = 0;
-	int err = copy(vcpu, gva, insn->bytes, first, ACC_X, f);
+	int err = translate(vcpu, code, gva, ACC_X, &walk, f);
 	if (err)
 		return err;
+	if (mmu_read_guest(vcpu->mmu.vm, walk.gpa, insn->bytes, first))
+		return -EIO;
 	insn->count = (uint8_t)first;
-	if (decode_insn(insn, code_size))
+	if (decode_insn(insn, code->size)) {
+		memo_fill(vcpu, code, &walk, insn);
 		return 0;
+	}
 	/* Only what does not decode from its first page may need the second one. */
 	if (first < INSN_MAX &&
 	    !copy(vcpu, gva + first, insn->bytes + first, INSN_MAX - first, ACC_X, f)) {
 		insn->count = INSN_MAX;
-		if (decode_insn(insn, code_size))
+		if (decode_insn(insn, code->size))
 			return 0;
 	}
 	return -ENOEXEC;
+}
+
+int insn_fetch_fault(struct vcpu *vcpu, struct insn *insn, struct insn_fault *f)
+{
+	struct vm_code code;
+
+	virt->get_code(vcpu, &code);
+	const struct insn_memo *m = memo_of(vcpu, &code);
+
+	if (!memo_holds(vcpu, m, &code))
+		return fetch(vcpu, &code, insn, f);
+	*insn = m->insn;
+	return 0;
 }
 
 int insn_fetch(struct vcpu *vcpu, struct insn *insn)
@@ -131,15 +182,10 @@ void insn_stop(struct vcpu *vcpu, const struct insn *insn, const char *reason)
 	vm_stop_report(vcpu, "%s; at rip 0x%lx:%s", reason, vcpu->regs.rip, hex);
 }
 
-void insn_skip(struct vcpu *vcpu)
+static void skip_anew(struct vcpu *vcpu)
 {
 	struct insn insn;
 	char reason[80];
-
-	if (vcpu->exit.insn_len) {
-		vcpu_skip(vcpu, vcpu->exit.insn_len);
-		return;
-	}
 	int err = insn_fetch(vcpu, &insn);
 	if (!err) {
 		vcpu_skip(vcpu, insn.len);
@@ -148,4 +194,21 @@ void insn_skip(struct vcpu *vcpu)
 	lib_snprintf(reason, sizeof(reason), "cannot %s the instruction that exited (%s)",
 		     err == -EFAULT ? "read" : "decode", exit_reason_name(vcpu->exit.reason));
 	insn_stop(vcpu, &insn, reason);
+}
+
+void insn_skip(struct vcpu *vcpu)
+{
+	struct vm_code code;
+
+	if (vcpu->exit.insn_len) {
+		vcpu_skip(vcpu, vcpu->exit.insn_len);
+		return;
+	}
+	virt->get_code(vcpu, &code);
+	const struct insn_memo *m = memo_of(vcpu, &code);
+
+	if (memo_holds(vcpu, m, &code))
+		vcpu_skip(vcpu, m->insn.len);
+	else
+		skip_anew(vcpu);
 }

@@ -37,7 +37,7 @@ static bool is_uart(uint16_t port)
 	return port >= UART_PORT_FIRST && port <= UART_PORT_LAST;
 }
 
-uint32_t io_read(struct vm *vm, uint16_t port, unsigned size)
+static uint32_t read_port(struct vm *vm, uint16_t port, unsigned size)
 {
 	if (is_uart(port) && size == 1)
 		return guest_uart_read(&vm->console, port - UART_PORT_FIRST);
@@ -50,7 +50,7 @@ uint32_t io_read(struct vm *vm, uint16_t port, unsigned size)
 	return size == 4 ? ~0u : (1u << 8 * size) - 1;
 }
 
-void io_write(struct vm *vm, uint16_t port, unsigned size, uint32_t value)
+static void write_port(struct vm *vm, uint16_t port, unsigned size, uint32_t value)
 {
 	if (is_uart(port) && size == 1)
 		guest_uart_write(&vm->console, port - UART_PORT_FIRST, (uint8_t)value);
@@ -62,6 +62,36 @@ void io_write(struct vm *vm, uint16_t port, unsigned size, uint32_t value)
 		vm_exit_with(vm, value);
 	else if (port == PORT_SHUTDOWN && size == 1)
 		shutdown_char(vm, (char)value);
+}
+
+/* Interrupts may be on: no handler takes the lock, and nobody yields under it. */
+uint32_t io_read(struct vm *vm, uint16_t port, unsigned size)
+{
+	spin_lock(&vm->devices);
+	uint32_t value = read_port(vm, port, size);
+	spin_unlock(&vm->devices);
+	return value;
+}
+
+void io_write(struct vm *vm, uint16_t port, unsigned size, uint32_t value)
+{
+	spin_lock(&vm->devices);
+	write_port(vm, port, size, value);
+	spin_unlock(&vm->devices);
+}
+
+void io_console_write(struct vm *vm, const char *s, uint64_t n)
+{
+	spin_lock(&vm->devices);
+	guest_console_write(&vm->console, s, n);
+	spin_unlock(&vm->devices);
+}
+
+void io_console_flush(struct vm *vm)
+{
+	spin_lock(&vm->devices);
+	guest_console_flush(&vm->console);
+	spin_unlock(&vm->devices);
 }
 
 /* One element; false when the guest took a fault or the VM stopped. */

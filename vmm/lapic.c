@@ -10,6 +10,7 @@
 #define SVR_BITS 0x3ffu
 #define DFR_MODEL 0xf0000000u /* 0xf: flat, 0x0: cluster */
 #define ICR_BITS 0x000ccfffu /* without the delivery status, which is always idle */
+#define ICR_ASSERT (1u << 14)
 #define BROADCAST 0xffu
 
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR };
@@ -105,6 +106,13 @@ void lapic_accept(struct lapic *l, uint8_t vector)
 		error(l, LAPIC_ERROR_RECEIVE_VECTOR);
 	else
 		bit_set(l->irr, vector);
+}
+
+/* No sender gets below FIRST_VECTOR: lapic_get_ipi(). */
+void lapic_accept_word(struct lapic *l, unsigned word, uint32_t vectors)
+{
+	if (l->svr & LAPIC_SVR_ENABLE)
+		l->irr[word] |= vectors;
 }
 
 int lapic_pending(const struct lapic *l)
@@ -327,29 +335,58 @@ bool lapic_get_ipi(struct lapic *l, struct lapic_ipi *ipi)
 		.shorthand = low >> 18 & 3,
 		.logical = low & 1u << 11,
 		.dest = (uint8_t)(l->icr_high >> 24),
-		.assert = (low & 1u << 14) || (low >> 8 & 7) != LAPIC_INIT,
 	};
+	/* Neither an INIT de-assert nor what the sender would start itself with (table 11-3). */
+	if (ipi->delivery == LAPIC_INIT && !(low & ICR_ASSERT))
+		return false;
+	if (ipi->delivery >= LAPIC_INIT && (ipi->shorthand == 1 || ipi->shorthand == 2))
+		return false;
 	if (ipi->delivery > LAPIC_LOWEST || ipi->vector >= FIRST_VECTOR)
 		return true;
 	error(l, LAPIC_ERROR_SEND_VECTOR);
 	return false;
 }
 
-/* SDM vol. 3A, 11.6.2.2 */
-static bool is_logical_match(const struct lapic *l, uint8_t dest)
+/* ---- destinations ---------------------------------------------------------------------- */
+
+/* id, logical id, and these. */
+#define ADDRESS_FLAT    (1u << 16)
+#define ADDRESS_ENABLED (1u << 17)
+#define ADDRESS_ACCEPTS (1u << 18)
+
+uint32_t lapic_address(const struct lapic *l)
 {
-	uint8_t logical_id = (uint8_t)(l->ldr >> 24);
+	uint32_t address = l->id | l->ldr >> 24 << 8;
+
+	if (l->dfr >> 28 == 0xf)
+		address |= ADDRESS_FLAT;
+	if (lapic_is_enabled(l))
+		address |= ADDRESS_ENABLED;
+	if (l->svr & LAPIC_SVR_ENABLE)
+		address |= ADDRESS_ACCEPTS;
+	return address;
+}
+
+bool lapic_address_accepts(uint32_t address)
+{
+	return address & ADDRESS_ACCEPTS;
+}
+
+/* SDM vol. 3A, 11.6.2.2 */
+static bool is_logical_match(uint32_t address, uint8_t dest)
+{
+	uint8_t logical_id = (uint8_t)(address >> 8);
 
 	if (dest == BROADCAST)
 		return true;
-	if (l->dfr >> 28 == 0xf)
+	if (address & ADDRESS_FLAT)
 		return dest & logical_id;
 	return dest >> 4 == logical_id >> 4 && (dest & logical_id & 0xf);
 }
 
-bool lapic_is_addressed(const struct lapic *l, const struct lapic_ipi *ipi, bool self)
+bool lapic_is_addressed(uint32_t address, const struct lapic_ipi *ipi, bool self)
 {
-	if (!lapic_is_enabled(l))
+	if (!(address & ADDRESS_ENABLED))
 		return false;
 	switch (ipi->shorthand) {
 	case 1:
@@ -360,6 +397,6 @@ bool lapic_is_addressed(const struct lapic *l, const struct lapic_ipi *ipi, bool
 		return !self;
 	}
 	if (ipi->logical)
-		return is_logical_match(l, ipi->dest);
-	return ipi->dest == l->id || ipi->dest == BROADCAST;
+		return is_logical_match(address, ipi->dest);
+	return ipi->dest == (uint8_t)address || ipi->dest == BROADCAST;
 }

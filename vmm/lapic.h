@@ -112,6 +112,8 @@ bool lapic_write(struct lapic *l, unsigned offset, uint32_t value, uint64_t now)
 
 /* An edge-triggered interrupt arrives: into IRR, if the APIC is software-enabled. */
 void lapic_accept(struct lapic *l, uint8_t vector);
+/* The same for many: those of vectors, which begin at 32 * word. */
+void lapic_accept_word(struct lapic *l, unsigned word, uint32_t vectors);
 /* The vector that the processor should take now; -1: none of more than its priority. */
 int lapic_pending(const struct lapic *l);
 /* The processor takes it: from IRR to ISR. */
@@ -127,13 +129,20 @@ struct lapic_ipi {
 	uint8_t shorthand; /* 0: dest; 1: self; 2: all; 3: all but self */
 	bool logical;
 	uint8_t dest;
-	bool assert;       /* false: INIT level de-assert, which has no effect */
 };
 
-/* What ICR says.  false: it is not to be sent (a vector that does not exist: ESR bit 5). */
+/*
+ * What ICR says.  false: it is not to be sent: a vector that does not exist (ESR bit 5), an INIT
+ * de-assert, an INIT or STARTUP by a shorthand that has the sender in it.
+ */
 bool lapic_get_ipi(struct lapic *l, struct lapic_ipi *ipi);
-/* Is it for l?  self: l itself sent it. */
-bool lapic_is_addressed(const struct lapic *l, const struct lapic_ipi *ipi, bool self);
+
+/* All that a sender has to know of a receiver, in one word: who has l publishes it. */
+uint32_t lapic_address(const struct lapic *l);
+/* Is it for the APIC of that address?  self: that one sent it. */
+bool lapic_is_addressed(uint32_t address, const struct lapic_ipi *ipi, bool self);
+/* It is software-enabled, and so takes interrupts. */
+bool lapic_address_accepts(uint32_t address);
 
 /* ---- lapic_timer.c ---- */
 

@@ -12,6 +12,7 @@
 #include "host/param.h"
 #include "host/thread.h"
 #include "vmm/guests.h"
+#include "vmm/keeper.h"
 #include "vmm/monitor.h"
 #include "vmm/report.h"
 #include "vmm/virt.h"
@@ -76,12 +77,23 @@ static void init_memory(const struct boot_info *bi)
 
 _Noreturn static void run_guests(const struct boot_info *bi)
 {
-	static struct guests_result res;
+	struct thread *prompt = NULL;
+	struct vms_result res;
 
-	guests_run_all(bi, &res);
-	log_rawf("phyllo: %u guests run, %u failed\n", res.run, res.failed);
+	guests_add(bi);
 	if (param.end == 1)
-		monitor_run(bi);
+		prompt = monitor_start();
+	guests_run();
+	keeper_log_balance();
+	vms_result(&res);
+	log_rawf("phyllo: %u guests run, %u failed\n", res.run, res.failed);
+	if (prompt) {
+		stage_enter("prompt");
+		thread_join(prompt);
+		/* What was started at the prompt is ended, as by Ctrl-C, and counts as little. */
+		vms_stop_all();
+		vms_wait();
+	}
 	if (param.end == 2) {
 		log_rawf("phyllo: halted (end=halt)\n");
 		for (;;)
@@ -96,6 +108,7 @@ void phyllo_main(const struct boot_info *bi)
 {
 	machine_init_early(bi);
 	panic_set_reporter(report_panic);
+	machine_set_progress(report_progress);
 	stage_enter("options");
 	show_boot(bi);
 	read_options(bi);

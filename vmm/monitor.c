@@ -11,30 +11,124 @@
 #include "lib/string.h"
 #include "lib/util.h"
 #include "mm/errno.h"
-#include "vmm/guests.h"
+#include "vmm/report.h"
+#include "vmm/vms.h"
 
-static const struct boot_info *boot;
+/* How often the keyboard is looked at: COM1 has no interrupt. */
+#define POLL_US 10000
+/* The prompt comes back when nobody has printed for so many looks. */
+#define QUIET_POLLS 30
 
-static void show_guest(const char *name, uint64_t mem)
+/* ---- commands on VMs ------------------------------------------------------------------ */
+
+static void show_vm(struct guest *g)
 {
-	log_rawf("  %-24s %lu MiB\n", name, mem >> 20);
+	static const char *const states[] = { "off", "running", "paused", "ending" };
+	struct vms_info info;
+
+	vms_info(g, &info);
+	log_rawf("  %2u %-20s %-8s %2u vCPU%s %5lu MiB", g->id, g->config.name, states[info.state],
+		 g->config.vcpus, g->config.vcpus == 1 ? ", " : "s,", g->config.mem >> 20);
+	if (info.us)
+		log_rawf(", %lu KiB in use, %lu %% of a CPU", info.used_pages * 4,
+			 info.cpu_us * 100 / info.us);
+	log_rawf(", started %u time%s%s\n", info.starts, &"s"[info.starts == 1], g->config.privileged ? ", privileged" : "");
 }
 
-static void cmd_guests(const char *arg)
+static void cmd_vms(const char *arg)
 {
-	guests_list(boot, show_guest);
+	for (struct guest *g = vms_next(NULL); g; g = vms_next(g))
+		show_vm(g);
+}
+
+static struct guest *guest_of(const char *name)
+{
+	struct guest *g = vms_find_name(name);
+
+	if (!g)
+		log_rawf("no VM is called '%s'; 'vms' lists them\n", name);
+	return g;
+}
+
+static void ask(const char *name, enum life_op op)
+{
+	struct guest *g = guest_of(name);
+	int err = g ? vms_ask(g, op) : 0;
+
+	if (err == -EBUSY)
+		log_rawf("%s runs already\n", name);
+	else if (err)
+		log_rawf("%s does not run\n", name);
 }
 
 static void cmd_run(const char *arg)
 {
-	struct guests_result res;
+	ask(arg, LIFE_START);
+}
 
-	if (!*arg)
-		log_rawf("run NAME: the name of a guest, as 'guests' lists them\n");
-	else if (guests_run_named(boot, arg, &res))
-		log_rawf("no guest is called '%s'; 'guests' lists them\n", arg);
-	else
-		log_rawf("%s\n", res.failed ? res.first_failure : "ended well");
+static void cmd_pause(const char *arg)
+{
+	ask(arg, LIFE_PAUSE);
+}
+
+static void cmd_resume(const char *arg)
+{
+	ask(arg, LIFE_RESUME);
+}
+
+static void cmd_destroy(const char *arg)
+{
+	ask(arg, LIFE_DESTROY);
+}
+
+static void cmd_restart(const char *arg)
+{
+	ask(arg, LIFE_RESTART);
+}
+
+static void report_running(const char *name, void (*report)(struct vm *vm))
+{
+	struct guest *g = guest_of(name);
+	struct vm *vm = g ? vms_get(g->id) : NULL;
+
+	if (vm) {
+		report(vm);
+		vms_put(vm);
+	} else if (g) {
+		log_rawf("%s does not run, or is just being made or ended\n", name);
+	}
+}
+
+static void cmd_stats(const char *arg)
+{
+	report_running(arg, report_stats_now);
+}
+
+static void cmd_latency(const char *arg)
+{
+	report_running(arg, report_latency);
+}
+
+/* ---- commands on the host --------------------------------------------------------------- */
+
+static void show_thread(const struct thread_info *t)
+{
+	uint64_t per_ms = MAX(machine_cycles_per_us() * 1000, 1ul);
+
+	log_rawf("  %-24s CPU %-3u %-7s %8lu ms %10lu switches %6lu migrations\n", t->name, t->cpu,
+		 t->state, t->run_cycles / per_ms, t->switches, t->migrations);
+}
+
+static void cmd_threads(const char *arg)
+{
+	struct thread_info some[8];
+	unsigned total, shown = 0;
+
+	do {
+		total = threads_list(some, shown, ARRAY_SIZE(some));
+		for (unsigned i = 0; i < ARRAY_SIZE(some) && shown < total; i++, shown++)
+			show_thread(&some[i]);
+	} while (shown < total);
 }
 
 static void cmd_memory(const char *arg)
@@ -51,32 +145,6 @@ static void cmd_memory(const char *arg)
 	for (unsigned o = 0; o <= PAGES_ORDER_MAX; o++)
 		if (pages.free_by_order[o])
 			log_rawf("  order %2u: %lu\n", o, pages.free_by_order[o]);
-}
-
-static uint64_t ms_of_cycles(uint64_t cycles)
-{
-	return cycles / (machine_cycles_per_us() * 1000);
-}
-
-static void show_cpu(unsigned cpu)
-{
-	struct sched_stats s;
-
-	sched_stats(cpu, &s);
-	log_rawf("  CPU %-3u idle %8lu ms  %8lu switches  %6lu from other CPUs  %8lu wake-ups  %6lu kicks\n",
-		 cpu, ms_of_cycles(s.idle_cycles), s.switches, s.migrations, s.wakeups, s.kicks);
-}
-
-static void cmd_threads(const char *arg)
-{
-	struct thread_info t;
-
-	for (unsigned i = 0; threads_list(&t, i, 1) > i; i++)
-		log_rawf("  %-24s CPU %-3u %-6s %8lu ms  %8lu switches  %6lu moves  %8lu wake-ups\n",
-			 t.name, t.cpu, t.state, ms_of_cycles(t.run_cycles), t.switches,
-			 t.migrations, t.wakeups);
-	for (unsigned cpu = 0; cpu < machine_cpu_count(); cpu++)
-		show_cpu(cpu);
 }
 
 static void cmd_log(const char *arg)
@@ -97,54 +165,29 @@ static void cmd_options(const char *arg)
 static void cmd_help(const char *arg);
 
 static const struct command {
-	const char *name, *help;
+	const char *name, *arg, *help;
 	void (*fn)(const char *arg); /* NULL: quit */
 } commands[] = {
-	{ "guests", "the guests of this boot", cmd_guests },
-	{ "run", "NAME: run a guest again", cmd_run },
-	{ "memory", "the host's memory", cmd_memory },
-	{ "threads", "the hypervisor's threads, and the CPUs they run on", cmd_threads },
-	{ "log", "the newest lines of the log", cmd_log },
-	{ "options", "the boot options", cmd_options },
-	{ "help", "this list", cmd_help },
-	{ "quit", "power off", NULL },
+	{ "vms", "", "the virtual machines: state, memory, share of a CPU", cmd_vms },
+	{ "run", "NAME", "start one that is off", cmd_run },
+	{ "pause", "NAME", "its vCPUs wait", cmd_pause },
+	{ "resume", "NAME", "and go on", cmd_resume },
+	{ "destroy", "NAME", "end it; its memory comes back", cmd_destroy },
+	{ "restart", "NAME", "end it if it runs, and start it afresh", cmd_restart },
+	{ "stats", "NAME", "its statistics so far", cmd_stats },
+	{ "latency", "NAME", "histograms of how long things took so far", cmd_latency },
+	{ "threads", "", "the hypervisor's threads", cmd_threads },
+	{ "memory", "", "the host's memory", cmd_memory },
+	{ "log", "", "the newest lines of the log", cmd_log },
+	{ "options", "", "the boot options", cmd_options },
+	{ "help", "", "this list", cmd_help },
+	{ "quit", "", "end all VMs and power off (Ctrl-C: end all VMs)", NULL },
 };
 
 static void cmd_help(const char *arg)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++)
-		log_rawf("  %-8s %s\n", commands[i].name, commands[i].help);
-}
-
-/* COM1 is polled: as often as nobody notices. */
-#define KEY_WAIT_US 10000
-
-/* One line with echo and backspace; Ctrl-D on an empty line is "quit". */
-static void read_line(char *line, unsigned size)
-{
-	unsigned used = 0;
-
-	for (;;) {
-		int c = machine_getchar();
-
-		if (c < 0) {
-			thread_park_until(machine_cycles() + KEY_WAIT_US * machine_cycles_per_us());
-		} else if (c == '\r' || c == '\n') {
-			break;
-		} else if (c == 4 && !used) {
-			memcpy(line, "quit", 5);
-			used = 4;
-			break;
-		} else if ((c == 8 || c == 127) && used) {
-			used--;
-			log_raw("\b \b", 3);
-		} else if (c >= ' ' && c < 127 && used + 1 < size) {
-			line[used++] = (char)c;
-			log_raw(&line[used - 1], 1);
-		}
-	}
-	line[used] = '\0';
-	log_raw("\n", 1);
+		log_rawf("  %-8s %-5s %s\n", commands[i].name, commands[i].arg, commands[i].help);
 }
 
 /* false: quit */
@@ -155,11 +198,16 @@ static bool execute(char *line)
 	if (arg)
 		*arg++ = '\0';
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (strcmp(line, commands[i].name))
+		const struct command *c = &commands[i];
+
+		if (strcmp(line, c->name))
 			continue;
-		if (!commands[i].fn)
+		if (!c->fn)
 			return false;
-		commands[i].fn(arg ? arg : "");
+		if (*c->arg && !(arg && *arg))
+			log_rawf("%s NAME: the name of a VM, as 'vms' lists them\n", c->name);
+		else
+			c->fn(arg ? arg : "");
 		return true;
 	}
 	if (*line)
@@ -167,15 +215,84 @@ static bool execute(char *line)
 	return true;
 }
 
-void monitor_run(const struct boot_info *bi)
-{
-	char line[128];
+/* ---- the line ----------------------------------------------------------------------------- */
 
-	boot = bi;
-	stage_enter("prompt");
-	log_rawf("'help' lists the commands, 'quit' powers off\n");
+struct line {
+	char text[128];
+	unsigned used;
+	unsigned quiet; /* looks in a row at which the cursor stood at a line's start */
+};
+
+static void show_prompt(struct line *l)
+{
+	l->text[l->used] = '\0';
+	log_rawf("phyllo> %s", l->text);
+	l->quiet = 0;
+}
+
+/* Guests print while the user types: the prompt comes back, with what was typed. */
+static void wait_for_key(struct line *l)
+{
+	l->quiet = log_at_line_start() ? l->quiet + 1 : 0;
+	if (l->quiet == QUIET_POLLS)
+		show_prompt(l);
+	thread_park_until(machine_cycles() + POLL_US * machine_cycles_per_us());
+}
+
+/* true: the line is complete. */
+static bool take_key(struct line *l, int c)
+{
+	if (c == '\r' || c == '\n')
+		return true;
+	if (c == 3) {
+		vms_stop_all();
+	} else if (c == 4 && !l->used) {
+		memcpy(l->text, "quit", 5);
+		l->used = 4;
+		return true;
+	} else if ((c == 8 || c == 127) && l->used) {
+		l->used--;
+		log_raw("\b \b", 3);
+	} else if (c >= ' ' && c < 127 && l->used + 1 < sizeof(l->text)) {
+		l->text[l->used++] = (char)c;
+		log_raw(&l->text[l->used - 1], 1);
+	}
+	return false;
+}
+
+/* One line with echo and backspace; Ctrl-D on an empty line is "quit", Ctrl-C ends all VMs. */
+static void read_line(struct line *l)
+{
+	int c;
+
+	l->used = 0;
+	show_prompt(l);
 	do {
-		log_rawf("phyllo> ");
-		read_line(line, sizeof(line));
-	} while (execute(line));
+		while ((c = machine_getchar()) < 0)
+			wait_for_key(l);
+	} while (!take_key(l, c));
+	l->text[l->used] = '\0';
+	log_raw("\n", 1);
+}
+
+static void monitor_main(void *arg)
+{
+	struct line line;
+
+	log_rawf("'help' lists the commands, 'quit' powers off\n");
+	do
+		read_line(&line);
+	while (execute(line.text));
+	vms_stop_all();
+}
+
+struct thread *monitor_start(void)
+{
+	struct thread *t = thread_create("prompt", monitor_main, NULL, NULL);
+
+	if (t)
+		thread_start(t);
+	else
+		log_error("no memory for the prompt");
+	return t;
 }

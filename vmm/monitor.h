@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The prompt on COM1 that end=prompt leads to. */
+/* The prompt on COM1 (end=prompt): a thread that listens from the first guest on. */
 #pragma once
 
-#include "boot/boot_info.h"
+#include "host/thread.h"
 
-/* Returns when the user says quit. */
-void monitor_run(const struct boot_info *bi);
+/*
+ * The thread ends when the user says quit, which ends all guests, too.  NULL: no memory for
+ * it, said in the log.
+ */
+struct thread *monitor_start(void);

@@ -4,8 +4,13 @@
 
 #include "host/log.h"
 #include "host/machine.h"
+#include "host/object.h"
+#include "host/thread.h"
+#include "host/param.h"
+#include "lib/printf.h"
 #include "lib/string.h"
 #include "lib/util.h"
+#include "vmm/latency_text.h"
 #include "vmm/stats.h"
 #include "vmm/virt.h"
 
@@ -19,45 +24,119 @@ void report_set_current(struct vcpu *vcpu)
 	atomic_store_explicit(&current[machine_cpu_id() % CPUS_MAX], vcpu, memory_order_relaxed);
 }
 
-static void report_registers(const struct vcpu *vcpu)
+uint64_t report_progress(void)
+{
+	struct vcpu *vcpu = atomic_load_explicit(&current[machine_cpu_id() % CPUS_MAX],
+						 memory_order_relaxed);
+
+	return vcpu ? vcpu->history_next : 0;
+}
+
+/* ---- blocks -------------------------------------------------------------------------- */
+
+/*
+ * Lines that belong together: others print at the same time.  They are collected and go out at
+ * once, in pieces where there is no memory for it.
+ */
+#define BLOCK_SIZE 16384
+
+struct block {
+	char *text;
+	size_t size, used;
+	char piece[256]; /* text, where there is no memory for more */
+};
+
+static void block_begin_small(struct block *b)
+{
+	b->used = 0;
+	b->text = b->piece;
+	b->size = sizeof(b->piece);
+}
+
+static void block_begin(struct block *b)
+{
+	block_begin_small(b);
+	char *text = object_alloc(BLOCK_SIZE);
+
+	if (text) {
+		b->text = text;
+		b->size = BLOCK_SIZE;
+	}
+}
+
+static void block_flush(struct block *b)
+{
+	log_lines(b->text, b->used);
+	b->used = 0;
+}
+
+static void block_end(struct block *b)
+{
+	block_flush(b);
+	if (b->text != b->piece)
+		object_free(b->text, BLOCK_SIZE);
+}
+
+__attribute__((format(printf, 2, 3)))
+static void block_printf(struct block *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	for (int tries = 0; tries < 2; tries++) {
+		size_t room = b->size - b->used;
+
+		va_start(ap, fmt);
+		size_t n = (size_t)lib_vsnprintf(b->text + b->used, room, fmt, ap);
+		va_end(ap);
+		if (n < room || tries) {
+			b->used += MIN(n, room - 1);
+			return;
+		}
+		block_flush(b);
+	}
+}
+
+/* ---- a vCPU ------------------------------------------------------------------------------ */
+
+static void report_registers(struct block *b, const struct vcpu *vcpu)
 {
 	static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp",
 					       "rsi", "rdi", "r8 ", "r9 ", "r10", "r11",
 					       "r12", "r13", "r14", "r15" };
 
-	log_rawf("  rip %016lx  rflags %08lx\n", vcpu->regs.rip, vcpu->regs.rflags);
+	block_printf(b, "  rip %016lx  rflags %08lx\n", vcpu->regs.rip, vcpu->regs.rflags);
 	for (unsigned i = 0; i < 16; i += 4)
-		log_rawf("  %s %016lx  %s %016lx  %s %016lx  %s %016lx\n", names[i],
+		block_printf(b, "  %s %016lx  %s %016lx  %s %016lx  %s %016lx\n", names[i],
 			 vcpu->regs.gpr[i], names[i + 1], vcpu->regs.gpr[i + 1], names[i + 2],
 			 vcpu->regs.gpr[i + 2], names[i + 3], vcpu->regs.gpr[i + 3]);
 }
 
-static void report_system(struct vcpu *vcpu)
+static void report_system(struct block *b, struct vcpu *vcpu)
 {
 	static const char *const names[SEG_COUNT] = { "es", "cs", "ss", "ds",
 						      "fs", "gs", "tr", "ldtr" };
 	struct vcpu_state st;
 
 	virt->get_state(vcpu, &st);
-	log_rawf("  cr0 %08lx  cr2 %016lx  cr3 %016lx  cr4 %08lx  efer %04lx\n", st.cr0,
+	block_printf(b, "  cr0 %08lx  cr2 %016lx  cr3 %016lx  cr4 %08lx  efer %04lx\n", st.cr0,
 		 vcpu->regs.cr2, st.cr3, st.cr4, st.efer);
 	for (unsigned i = 0; i < SEG_COUNT; i++)
-		log_rawf("  %-4s %04x  base %016lx  limit %08x  attr %05x\n", names[i],
+		block_printf(b, "  %-4s %04x  base %016lx  limit %08x  attr %05x\n", names[i],
 			 st.seg[i].selector, st.seg[i].base, st.seg[i].limit, st.seg[i].attr);
-	log_rawf("  gdt  base %016lx  limit %04x   idt  base %016lx  limit %04x\n", st.gdt.base,
+	block_printf(b, "  gdt  base %016lx  limit %04x   idt  base %016lx  limit %04x\n", st.gdt.base,
 		 st.gdt.limit, st.idt.base, st.idt.limit);
 }
 
-static void report_history(const struct vcpu *vcpu)
+static void report_history(struct block *b, const struct vcpu *vcpu)
 {
 	unsigned n = MIN(vcpu->history_next, (unsigned)VCPU_EXIT_HISTORY);
 
-	log_rawf("  last exits, newest first:\n");
+	block_printf(b, "  last exits, newest first:\n");
 	for (unsigned i = 1; i <= n; i++) {
 		const struct exit_record *r =
 			&vcpu->history[(vcpu->history_next - i) % VCPU_EXIT_HISTORY];
 
-		log_rawf("    %-14s rip %016lx  hardware reason 0x%x  info 0x%lx\n",
+		block_printf(b, "    %-14s rip %016lx  hardware reason 0x%x  info 0x%lx\n",
 			 exit_reason_name(r->reason), r->rip, r->hw_reason, r->hw_info);
 	}
 }
@@ -69,10 +148,14 @@ static void emit_line(const char *line)
 
 void report_vcpu(struct vcpu *vcpu)
 {
+	struct block b;
+
 	log_error("%s: vcpu %u stopped: %s", vcpu->vm->config.name, vcpu->id, vcpu->vm->why);
-	report_registers(vcpu);
-	report_system(vcpu);
-	report_history(vcpu);
+	block_begin(&b);
+	report_registers(&b, vcpu);
+	report_system(&b, vcpu);
+	report_history(&b, vcpu);
+	block_end(&b);
 	virt->dump(vcpu, emit_line);
 }
 
@@ -83,55 +166,134 @@ void report_panic(void)
 
 	if (!vcpu)
 		return;
-	log_rawf("this CPU was running %s, vcpu %u\n", vcpu->vm->config.name, vcpu->id);
-	report_registers(vcpu);
-	report_history(vcpu);
+	struct block b;
+
+	block_begin_small(&b);
+	block_printf(&b, "this CPU was running %s, vcpu %u\n", vcpu->vm->config.name, vcpu->id);
+	report_registers(&b, vcpu);
+	report_history(&b, vcpu);
+	block_end(&b);
 }
 
-static void describe_end(const struct vm *vm)
+/* ---- a VM -------------------------------------------------------------------------------- */
+
+static void describe_end(struct block *b, struct vm *vm)
 {
-	switch (atomic_load_explicit(&vm->end, memory_order_relaxed)) {
+	switch (vm_end(vm)) {
 	case VM_END_EXIT:
-		log_rawf("ended with code %lu%s", vm->exit_code, vm->exit_code ? " (failure)" : "");
+		block_printf(b, "ended with code %lu%s", vm->exit_code,
+			     vm->exit_code ? " (failure)" : "");
 		break;
 	case VM_END_HALTED:
-		log_rawf("halted, and nothing could wake it");
+		block_printf(b, "halted, and nothing could wake it");
 		break;
 	case VM_END_USER:
-		log_rawf("stopped from the console");
+		block_printf(b, "stopped from the console");
+		break;
+	case VM_END_DESTROYED:
+		block_printf(b, "destroyed");
 		break;
 	default:
-		log_rawf("stopped: %s", vm->why);
+		block_printf(b, "stopped: %s", vm->why);
 	}
-	log_rawf(", after %lu ms\n", (vm->end_us - vm->start_us) / 1000);
+	uint64_t us = vm->end_us - vm->start_us, cpu = vm_cpu_us(vm);
+
+	block_printf(b, ", after %lu ms, %lu %% of a CPU\n", us / 1000, us ? cpu * 100 / us : 0);
 }
+
+struct columns {
+	struct block *block;
+	unsigned shown;
+};
 
 /* Several to a line; what is zero says nothing. */
 static void show_stat(void *ctx, const struct phyllo_stat *s)
 {
-	unsigned *column = ctx;
+	struct columns *c = ctx;
 
 	if (!s->value)
 		return;
-	log_rawf("%s%-21s %10llu", *column % 3 ? "   " : "  ", s->name, s->value);
-	if (++*column % 3 == 0)
-		log_rawf("\n");
+	block_printf(c->block, "%s%-21s %10llu", c->shown % 3 ? "   " : "  ", s->name, s->value);
+	if (++c->shown % 3 == 0)
+		block_printf(c->block, "\n");
 }
 
-uint64_t report_summary(struct vm *vm)
+/* A line per kind that happened. */
+static void report_latencies(struct block *b, struct vm *vm)
 {
-	struct mmu_audit_report audit;
-	unsigned column = 0;
+	uint64_t per_us = machine_cycles_per_us();
+	char line[LATENCY_LINE];
+	struct mmu_latency l;
 
-	log_rawf("---- %s: ", vm->config.name);
-	describe_end(vm);
-	stats_each(vm, show_stat, &column);
-	if (column % 3)
-		log_rawf("\n");
-	if (mmu_audit(vm->mmu, &audit))
-		log_rawf("  audit: %lu errors, the first: %s\n", audit.errors, audit.first);
+	latency_head_text(line, sizeof(line));
+	block_printf(b, "  %s\n", line);
+	for (unsigned kind = 0; kind < MMU_LATENCY_COUNT; kind++) {
+		mmu_latency_read(vm->mmu, kind, false, &l);
+		if (!l.count)
+			continue;
+		latency_summary_text(line, sizeof(line), kind, &l, per_us);
+		block_printf(b, "  %s\n", line);
+	}
+}
+
+static void emit_histogram_line(void *ctx, const char *line)
+{
+	block_printf(ctx, "  %s\n", line);
+}
+
+static void report_histograms(struct block *b, struct vm *vm)
+{
+	struct mmu_latency l;
+
+	for (unsigned kind = 0; kind < MMU_LATENCY_COUNT; kind++) {
+		mmu_latency_read(vm->mmu, kind, false, &l);
+		latency_full_text(kind, &l, machine_cycles_per_us(), emit_histogram_line, b);
+	}
+}
+
+void report_latency(struct vm *vm)
+{
+	struct block b;
+
+	block_begin(&b);
+	report_histograms(&b, vm);
+	block_end(&b);
+}
+
+static void report_stats(struct block *b, struct vm *vm)
+{
+	struct columns c = { .block = b };
+
+	stats_each(vm, show_stat, &c);
+	if (c.shown % 3)
+		block_printf(b, "\n");
+}
+
+void report_stats_now(struct vm *vm)
+{
+	struct block b;
+
+	block_begin(&b);
+	report_stats(&b, vm);
+	block_end(&b);
+}
+
+void report_summary(struct vm *vm, const struct mmu_audit_report *audit)
+{
+	struct block b;
+
+	block_begin(&b);
+	block_printf(&b, "---- %s: ", vm->config.name);
+	describe_end(&b, vm);
+	report_stats(&b, vm);
+	if (param.latency)
+		report_histograms(&b, vm);
 	else
-		log_rawf("  audit: clean (%lu tables, %lu leaf entries)\n", audit.tables,
-			 audit.leaves);
-	return audit.errors;
+		report_latencies(&b, vm);
+	if (audit->errors)
+		block_printf(&b, "  audit: %lu errors, the first: %s\n", audit->errors, audit->first);
+	else
+		block_printf(&b, "  audit: clean (%lu tables, %lu leaf entries)\n", audit->tables,
+			     audit->leaves);
+	block_end(&b);
 }

@@ -30,10 +30,23 @@ static uint64_t sum_exits(struct vm *vm, enum exit_reason reason)
 	return sum;
 }
 
+/* Of all vCPUs together; those that run count on meanwhile. */
+static void put_vcpus(struct emitter *e, struct vm *vm)
+{
+	uint64_t sum;
+
+#define PUT_VCPU(field, name)                            \
+	sum = 0;                                         \
+	for (unsigned i = 0; i < vm->vcpu_count; i++)    \
+		sum += vm->vcpus[i]->field;              \
+	put(e, "", name, sum);
+	VCPU_STATS(PUT_VCPU)
+#undef PUT_VCPU
+}
+
 unsigned stats_each(struct vm *vm, void (*emit)(void *ctx, const struct phyllo_stat *s), void *ctx)
 {
 	struct emitter e = { .emit = emit, .ctx = ctx };
-	uint64_t hypercalls = 0, injected = 0, interrupts = 0, nmis = 0;
 	struct pages_stats pages;
 	struct mmu_holds holds;
 	struct mmu_stats mmu;
@@ -48,16 +61,7 @@ unsigned stats_each(struct vm *vm, void (*emit)(void *ctx, const struct phyllo_s
 	put(&e, "", "hold_read_max", holds.read_entries);
 	for (unsigned r = 0; r < EXIT_REASON_COUNT; r++)
 		put(&e, "exit_", exit_reason_name(r), sum_exits(vm, r));
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		hypercalls += vm->vcpus[i]->hypercalls;
-		injected += vm->vcpus[i]->injected;
-		interrupts += vm->vcpus[i]->interrupts;
-		nmis += vm->vcpus[i]->nmis;
-	}
-	put(&e, "", "hypercalls", hypercalls);
-	put(&e, "", "injected_exceptions", injected);
-	put(&e, "", "injected_interrupts", interrupts);
-	put(&e, "", "injected_nmis", nmis);
+	put_vcpus(&e, vm);
 	put(&e, "", "console_bytes", vm->console.bytes);
 	pages_stats(&pages);
 	put(&e, "", "host_free_pages", pages.free);

@@ -5,8 +5,7 @@
 #include "arch/x86/cpu.h"
 #include "host/machine.h"
 #include "host/object.h"
-#include "host/param.h"
-#include "lib/string.h"
+#include "lib/printf.h"
 #include "vmm/exit.h"
 #include "vmm/intr.h"
 #include "vmm/report.h"
@@ -14,40 +13,22 @@
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
-/* Attributes of a present segment: type, S, DPL 0, P, D/B and G (SDM vol. 3A, 3.4.5). */
-#define ATTR_CODE32 0xc09b
-#define ATTR_DATA32 0xc093
-#define ATTR_TSS32_BUSY 0x008b
-#define ATTR_LDT 0x0082
+/* ---- life ---------------------------------------------------------------------------- */
 
-/* Of mmu_work_step(), each of which is bounded. */
-#define WORK_STEPS_PER_EXIT 8
-#define WORK_PERIOD_US 1000000
+static void vcpu_in(void *arg);
+static void vcpu_out(void *arg);
 
-void vcpu_reset_protected(struct vcpu *vcpu, uint32_t eip, uint32_t eax, uint32_t ebx)
+static void vcpu_init(struct vcpu *vcpu, struct vm *vm, unsigned id)
 {
-	struct vcpu_state *st = &vcpu->reset;
-
-	memset(&vcpu->regs, 0, sizeof(vcpu->regs));
-	vcpu->regs.rip = eip;
-	vcpu->regs.rflags = RFLAGS_FIXED;
-	vcpu->regs.gpr[GPR_RAX] = eax;
-	vcpu->regs.gpr[GPR_RBX] = ebx;
-
-	memset(st, 0, sizeof(*st));
-	for (unsigned i = 0; i < SEG_COUNT; i++)
-		st->seg[i] = (struct vm_segment){ .selector = 0x10,
-						  .attr = ATTR_DATA32,
-						  .limit = 0xffffffff };
-	st->seg[SEG_CS].selector = 0x08;
-	st->seg[SEG_CS].attr = ATTR_CODE32;
-	st->seg[SEG_TR] = (struct vm_segment){ .attr = ATTR_TSS32_BUSY, .limit = 0xffff };
-	st->seg[SEG_LDTR] = (struct vm_segment){ .attr = ATTR_LDT, .limit = 0xffff };
-	st->gdt.limit = st->idt.limit = 0xffff;
-	st->cr0 = CR0_PE | CR0_ET;
-	st->dr7 = 0x400;
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->ve_gpa = VE_NO_PAGE;
 	vcpu->xcr0 = 1;
-	vcpu->reset_pending = true;
+	vcpu->hooks = (struct thread_hooks){ .in = vcpu_in, .out = vcpu_out, .arg = vcpu };
+	/* The first thing it does is to look at its VM. */
+	vcpu->pending = INTR_POKE;
+	vcpu_reset_protected(vcpu, 0, 0, 0);
+	intr_init(vcpu);
 }
 
 int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
@@ -56,10 +37,7 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 
 	if (!vcpu)
 		return -ENOMEM;
-	vcpu->vm = vm;
-	vcpu->id = id;
-	vcpu->ve_gpa = VE_NO_PAGE;
-	intr_init(vcpu);
+	vcpu_init(vcpu, vm, id);
 	vcpu->fpu = fpu_area_alloc();
 	if (!vcpu->fpu)
 		goto no_fpu;
@@ -67,7 +45,8 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 		goto no_mmu;
 	if (virt->vcpu_create(vcpu))
 		goto no_arch;
-	vcpu_reset_protected(vcpu, 0, 0, 0);
+	atomic_init(&vcpu->activity, id ? VCPU_WAITING : VCPU_RUNNING);
+	signal_init(&vm->group.signals, &vcpu->signal, id != 0);
 	*out = vcpu;
 	return 0;
 
@@ -97,22 +76,63 @@ void vcpu_skip(struct vcpu *vcpu, unsigned len)
 		virt->pend_single_step(vcpu);
 }
 
-void vcpu_check_limits(struct vcpu *vcpu)
-{
-	struct vm *vm = vcpu->vm;
-	uint64_t now = machine_us();
+/* ---- reached from outside -------------------------------------------------------------- */
 
-	/* Some of mm/'s work is due by the clock alone. */
-	if (now - vcpu->work_us > WORK_PERIOD_US) {
-		vcpu->work_us = now;
-		vm_work_kick();
-	}
-	if (param.guest_timeout && now - vm->start_us > param.guest_timeout * 1000000)
-		vm_stop_report(vcpu, "it did not end within guest_timeout=%lu seconds",
-			       param.guest_timeout);
-	else if (param.end == 1 && machine_getchar() == 3)
-		vm_stop(vm, VM_END_USER);
+/*
+ * in_guest implies that cpu is right: vcpu_in() writes it before the entry, which releases it
+ * (mmu_vcpu_enter()), and whoever kicks has read in_guest.  If the vCPU has moved since, then
+ * the entry that the caller saw is over; a new one looks at the events and the generation of the
+ * tables after in_guest was set again, and the kick may go anywhere.
+ *
+ * The second kick of one stay in guest mode is an NMI, where the vendor wants that.  It cannot be
+ * the first: one that comes right before the entry is taken by the host and ends nothing.
+ */
+void vcpu_kick(struct vcpu *vcpu)
+{
+	unsigned cpu = atomic_load_explicit(&vcpu->cpu, memory_order_relaxed);
+
+	atomic_fetch_add_explicit(&vcpu->kicks, 1, memory_order_relaxed);
+	if (atomic_exchange_explicit(&vcpu->kicked, true, memory_order_relaxed) && virt_caps.nmi_kicks)
+		machine_kick_cpu_nmi(cpu);
+	else
+		machine_kick_cpu(cpu);
 }
+
+/* The thread may have been parked by vm_checkpoint(), of which its signal knows nothing. */
+void vcpu_poke(struct vcpu *vcpu)
+{
+	struct thread *thread = atomic_load_explicit(&vcpu->thread, memory_order_acquire);
+
+	intr_post(vcpu, INTR_POKE);
+	if (thread)
+		thread_unpark(thread);
+}
+
+/* ---- on and off a CPU -------------------------------------------------------------------- */
+
+static void vcpu_in(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	unsigned cpu = machine_cpu_id();
+
+	if (atomic_load_explicit(&vcpu->cpu, memory_order_relaxed) != cpu)
+		vcpu->migrations++;
+	atomic_store_explicit(&vcpu->cpu, cpu, memory_order_relaxed);
+	virt->vcpu_load(vcpu);
+	fpu_guest_load(vcpu->fpu, vcpu->xcr0);
+	report_set_current(vcpu);
+}
+
+static void vcpu_out(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	report_set_current(NULL);
+	fpu_guest_save(vcpu->fpu, &vcpu->xcr0);
+	virt->vcpu_put(vcpu);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------ */
 
 static void record_exit(struct vcpu *vcpu)
 {
@@ -139,13 +159,17 @@ static bool load_root(struct vcpu *vcpu)
 }
 
 /*
- * The log is drained while the vCPU still counts as in guest mode: whoever flushes it, so as
- * to read a dirty log that is complete, waits for that.  false: not entered, it needs another root.
+ * Whatever came before in_guest was set is seen here; what comes later kicks.  Nothing opens
+ * interrupts or yields between mmu_vcpu_enter() and mmu_vcpu_exit().  The log is drained while the
+ * vCPU still counts as in guest mode: whoever flushes it, so as to read a dirty log that is complete,
+ * waits for that.  false: not entered.
  */
 static bool enter_guest(struct vcpu *vcpu)
 {
+	atomic_store_explicit(&vcpu->kicked, false, memory_order_relaxed);
 	switch (mmu_vcpu_enter(&vcpu->mmu)) {
 	case MMU_ENTER_RELOAD:
+		load_root(vcpu);
 		return false;
 	case MMU_ENTER_FLUSH:
 		virt->flush_tlb(vcpu);
@@ -153,6 +177,8 @@ static bool enter_guest(struct vcpu *vcpu)
 	case MMU_ENTER_GO:
 		break;
 	}
+	if (!signal_may_run(&vcpu->signal, &vcpu->mmu))
+		return false;
 	virt->vcpu_run(vcpu, &vcpu->exit);
 	if (virt_caps.pml)
 		virt->drain_log(vcpu);
@@ -160,60 +186,121 @@ static bool enter_guest(struct vcpu *vcpu)
 	return true;
 }
 
-/*
- * The VM's deferred work, between two exits: a few bounded steps, then the guest goes on.  With
- * interrupts off.
- */
-static void do_work(struct vcpu *vcpu, uint64_t kicks)
+/* What others want of it, and what it has to look at again itself.  false: its VM has ended. */
+static bool attend(struct vcpu *vcpu)
 {
-	bool more = true;
+	uint32_t events = vcpu->pending;
 
+	if (!events && !signal_is_set(&vcpu->signal))
+		return true;
+	vcpu->pending = 0;
+	events |= signal_take(&vcpu->signal);
+	if ((events & INTR_POKE) && !vm_checkpoint(vcpu))
+		return false;
+	intr_attend(vcpu, events);
+	return true;
+}
+
+static void vcpu_sleep(struct vcpu *vcpu)
+{
+	struct signal_group *group = &vcpu->vm->group.signals;
+
+	if (!intr_can_wake(vcpu) && signal_rest(group, &vcpu->signal))
+		vm_stop(vcpu->vm, VM_END_HALTED);
+	for (signal_sleep(&vcpu->signal); !signal_is_set(&vcpu->signal);)
+		thread_park();
+	signal_wake(group, &vcpu->signal);
+}
+
+void vcpu_open_interrupts(void)
+{
 	machine_irq_enable();
-	for (unsigned i = 0; i < WORK_STEPS_PER_EXIT && more; i++)
-		more = mmu_work_step(vcpu->vm->mmu);
+	machine_relax();
 	machine_irq_save();
-	if (!more)
-		vcpu->work_seen = kicks;
 }
 
 /*
  * The loop that everything here is about.  Interrupts stay off between exits
  * that need no time; a pending one ends guest mode at once.
  */
-void vcpu_run(struct vcpu *vcpu)
+static void vcpu_run(struct vcpu *vcpu)
 {
-	uint64_t flags = machine_irq_save();
-
-	vcpu->cpu = machine_cpu_id();
-	virt->vcpu_load(vcpu);
-	if (vcpu->reset_pending) {
-		virt->set_state(vcpu, &vcpu->reset);
-		vcpu->reset_pending = false;
-	}
-	fpu_guest_load(vcpu->fpu, vcpu->xcr0);
-	intr_load(vcpu);
-	report_set_current(vcpu);
-	while (vm_is_running(vcpu->vm)) {
-		uint64_t kicks = vm_work_kicks();
-
-		if (vcpu->work_seen != kicks)
-			do_work(vcpu, kicks);
+	while (attend(vcpu)) {
+		if (atomic_load_explicit(&vcpu->activity, memory_order_relaxed) != VCPU_RUNNING) {
+			vcpu_sleep(vcpu);
+			continue;
+		}
+		if (thread_should_yield())
+			thread_yield();
 		if (vcpu->mmu.root == HPA_INVALID && !load_root(vcpu))
-			break;
-		/* Last before the entry: nothing opens interrupts between here and there. */
-		if (atomic_load_explicit(&vcpu->events, memory_order_relaxed))
-			intr_prepare(vcpu);
+			continue;
 		if (!enter_guest(vcpu)) {
-			if (!load_root(vcpu))
-				break;
+			/* However often that happens: the CPU's own interrupts get their turn. */
+			vcpu_open_interrupts();
 			continue;
 		}
 		record_exit(vcpu);
 		exit_handle(vcpu);
 	}
-	report_set_current(NULL);
-	intr_put(vcpu);
-	fpu_guest_save(vcpu->fpu, &vcpu->xcr0);
-	virt->vcpu_put(vcpu);
+}
+
+/* ---- its thread -------------------------------------------------------------------------------- */
+
+static void vcpu_thread(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	struct vcpu_group *group = &vcpu->vm->group;
+	uint64_t flags = machine_irq_save();
+
+	thread_set_hooks(&vcpu->hooks);
+	vcpu_in(vcpu);
+	vcpu_run(vcpu);
+	vcpu_out(vcpu);
+	thread_set_hooks(NULL);
 	machine_irq_restore(flags);
+	timer_cancel(&vcpu->alarm);
+	/* From here on it signals no other; pairs with the load in vcpus_join(). */
+	if (atomic_fetch_sub_explicit(&group->live, 1, memory_order_seq_cst) != 1)
+		return;
+	struct thread *reaper = atomic_load_explicit(&group->reaper, memory_order_seq_cst);
+
+	if (reaper)
+		thread_unpark(reaper);
+}
+
+int vcpu_start_thread(struct vcpu *vcpu, const struct cpu_set *cpus)
+{
+	char name[THREAD_NAME_MAX];
+
+	lib_snprintf(name, sizeof(name), "%s/%u", vcpu->vm->config.name, vcpu->id);
+	struct thread *thread = thread_create(name, vcpu_thread, vcpu, cpus);
+
+	if (!thread)
+		return -ENOMEM;
+	atomic_fetch_add_explicit(&vcpu->vm->group.live, 1, memory_order_relaxed);
+	/* release: pairs with the acquire in vcpu_poke() */
+	atomic_store_explicit(&vcpu->thread, thread, memory_order_release);
+	thread_start(thread);
+	return 0;
+}
+
+/*
+ * In two steps, since each may have to unpark any other until all are done.  The last one unparks
+ * us, whose thread outlives it: it is joined behind that.
+ */
+void vcpus_join(struct vm *vm)
+{
+	struct vcpu_group *group = &vm->group;
+
+	atomic_store_explicit(&group->reaper, thread_current(), memory_order_seq_cst);
+	while (atomic_load_explicit(&group->live, memory_order_seq_cst))
+		thread_park();
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *vcpu = vm->vcpus[i];
+		struct thread *thread = atomic_load_explicit(&vcpu->thread, memory_order_relaxed);
+
+		atomic_store_explicit(&vcpu->thread, NULL, memory_order_relaxed);
+		if (thread)
+			thread_join(thread);
+	}
 }

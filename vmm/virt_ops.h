@@ -130,6 +130,14 @@ struct vm_table {
 	uint16_t limit;
 };
 
+/* Where the next instruction lies, and all that decides how it is fetched and read. */
+struct vm_code {
+	uint64_t cr0, cr3, cr4, efer;
+	gva_t gva;    /* CS:RIP */
+	uint8_t size; /* 2, 4 or 8: the code segment's default operand and address size */
+	uint8_t cpl;
+};
+
 /* What get_state/set_state move; the general registers live in vcpu->regs. */
 struct vcpu_state {
 	struct vm_segment seg[SEG_COUNT];
@@ -147,6 +155,7 @@ struct virt_caps {
 	uint8_t maxphyaddr;     /* of a host-physical address */
 	bool hw_ad;
 	bool pml;               /* the processor logs the guest-physical addresses it dirties */
+	bool nmi_kicks;         /* an interrupt may fail to end guest mode while its IF is 0 (Bochs) */
 	bool nrips;             /* exits carry instruction lengths */
 	unsigned asids;         /* VPIDs or ASIDs */
 	char text[96];          /* features for the log: "NPT, 16 ASIDs, no NRIPS" */
@@ -189,9 +198,11 @@ struct virt_ops {
 	 */
 	void (*drain_log)(struct vcpu *vcpu);
 
-	/* While loaded and not in guest mode. */
+	/* While loaded and not in guest mode.  set_state: also, no shadow, no NMI in service. */
 	void (*get_state)(struct vcpu *vcpu, struct vcpu_state *st);
 	void (*set_state)(struct vcpu *vcpu, const struct vcpu_state *st);
+	/* DR0-3 and DR6 as after INIT. */
+	void (*clear_debug)(struct vcpu *vcpu);
 	/* cr is 0, 3 or 4.  Values were checked by the caller; host-owned bits are added here. */
 	uint64_t (*get_cr)(struct vcpu *vcpu, unsigned cr);
 	void (*set_cr)(struct vcpu *vcpu, unsigned cr, uint64_t value);
@@ -200,6 +211,7 @@ struct virt_ops {
 	void (*set_efer)(struct vcpu *vcpu, uint64_t efer);
 	unsigned (*get_cpl)(struct vcpu *vcpu);
 	void (*get_segment)(struct vcpu *vcpu, enum vm_seg seg, struct vm_segment *out);
+	void (*get_code)(struct vcpu *vcpu, struct vm_code *out);
 	/* MSRs that the vendor keeps (FS/GS base, SYSENTER, STAR …, PAT). -ENOENT: not one of them. */
 	int (*get_msr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 	int (*set_msr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
@@ -211,8 +223,11 @@ struct virt_ops {
 
 	/* The guest can take an interrupt right now (IF, STI/MOV SS shadow). */
 	bool (*intr_allowed)(struct vcpu *vcpu);
-	/* Exit with EXIT_INTR_WINDOW as soon as it can. */
-	void (*request_intr_window)(struct vcpu *vcpu, bool on);
+	/*
+	 * Exit with EXIT_INTR_WINDOW as soon as it can.  false: the vendor cannot tell when the
+	 * shadow that it is in ends; the caller looks again soon.
+	 */
+	bool (*request_intr_window)(struct vcpu *vcpu, bool on);
 	/*
 	 * The guest can take an NMI right now: none is being handled, no shadow.  A window exits
 	 * with EXIT_NMI_WINDOW (or EXIT_INTR_WINDOW) when that may have changed; the caller looks

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The life of a VM: memory, image, vCPUs, end; see vm.h. */
+/* Making and freeing a VM: memory, image, vCPUs; see vm.h. */
 #include "vmm/vm.h"
-
-#include <stdarg.h>
 
 #include "host/log.h"
 #include "host/machine.h"
@@ -12,10 +10,14 @@
 #include "lib/string.h"
 #include "lib/util.h"
 #include "vmm/load/load.h"
-#include "vmm/report.h"
 #include "vmm/virt.h"
 
-static struct mmu_vm *create_mmu(const struct vm_config *config)
+struct vm_defaults vm_defaults(void)
+{
+	return (struct vm_defaults){ param.mem, (unsigned)param.vcpus, param.vcpu_pin };
+}
+
+static struct mmu_vm *create_mmu(struct vm *vm, const struct vm_config *config)
 {
 	uint8_t leaf = (uint8_t)(PG_LEVEL_4K + param.max_page);
 	uint64_t pages = config->mem >> PAGE_SHIFT;
@@ -30,7 +32,8 @@ static struct mmu_vm *create_mmu(const struct vm_config *config)
 		.fault_around = (uint8_t)(1u << param.fault_around),
 		.maxphyaddr = virt_caps.maxphyaddr,
 		/* The guest's own slots (hypercalls) give it addresses without end, but not pages. */
-		.page_cap = 2 * pages,
+		.page_cap = config->cap ? config->cap >> PAGE_SHIFT : 2 * pages,
+		.owner = vm,
 	};
 
 	return mmu_vm_create(&cfg);
@@ -94,11 +97,13 @@ static int collect_modules(struct load_request *req, const struct vm_config *con
 			   const struct boot_info *bi, struct vm_config *scratch, char *why,
 			   size_t why_size)
 {
+	const struct vm_defaults defaults = vm_defaults();
+
 	for (unsigned i = 0; i < bi->module_count; i++) {
 		const struct boot_module *m = &bi->modules[i];
 
 		/* A module with bad options is refused by name elsewhere; it is not ours. */
-		if (vm_config_parse(m->cmdline, param.mem, &scratch[i], why, why_size) ||
+		if (vm_config_parse(m->cmdline, &defaults, &scratch[i], why, why_size) ||
 		    strcmp(scratch[i].owner, config->name))
 			continue;
 		if (req->module_count == LOAD_MODULES_MAX) {
@@ -116,7 +121,7 @@ static int collect_modules(struct load_request *req, const struct vm_config *con
 }
 
 static int load_image(struct vm *vm, const struct boot_module *image, const struct boot_info *bi,
-		      char *why, size_t why_size)
+		      struct load_result *entry, char *why, size_t why_size)
 {
 	size_t scratch_size = (bi->module_count + 1) * sizeof(struct vm_config);
 	struct vm_config *scratch = object_alloc(scratch_size);
@@ -129,7 +134,6 @@ static int load_image(struct vm *vm, const struct boot_module *image, const stru
 		.zero = load_zero,
 		.ctx = vm->mmu,
 	};
-	struct load_result entry;
 
 	if (!scratch)
 		return -ENOMEM;
@@ -141,35 +145,79 @@ static int load_image(struct vm *vm, const struct boot_module *image, const stru
 		lib_snprintf(why, why_size, "%s: mem= reaches beyond the %u-bit addresses of a guest",
 			     vm->config.name, virt_caps.gpa_bits);
 	if (!err)
-		err = load_guest(&req, &entry, why, why_size);
+		err = load_guest(&req, entry, why, why_size);
 	object_free(scratch, scratch_size);
-	if (err)
-		return err;
-	err = vcpu_create(vm, 0, &vm->vcpus[0]);
-	if (err)
-		return err;
-	vm->vcpu_count = 1;
-	vcpu_reset_protected(vm->vcpus[0], entry.entry, entry.eax, entry.ebx);
+	return err;
+}
+
+/* The first one starts where the loader says; the others wait to be started. */
+static int create_vcpus(struct vm *vm, const struct load_result *entry)
+{
+	for (unsigned i = 0; i < vm->config.vcpus; i++) {
+		int err = vcpu_create(vm, i, &vm->vcpus[i]);
+
+		if (err)
+			return err;
+		vm->vcpu_count++;
+	}
+	vcpu_reset_protected(vm->vcpus[0], entry->entry, entry->eax, entry->ebx);
 	return 0;
+}
+
+static bool cpu_is_up(unsigned cpu)
+{
+	return cpu < machine_cpu_count();
+}
+
+/* Is there a CPU wherever the line wants one? */
+static int check_cpus(const struct vm_config *config, char *why, size_t why_size)
+{
+	bool any = false, wanted = false;
+
+	for (unsigned cpu = 0; cpu < CPUS_MAX; cpu++) {
+		bool in = config->cpus.bits[cpu / 64] & BIT(cpu % 64);
+
+		wanted |= in;
+		any |= in && cpu_is_up(cpu);
+	}
+	for (unsigned i = 0; i < config->vcpus; i++) {
+		if (config->pin[i] == VM_PIN_ANY || cpu_is_up(config->pin[i]))
+			continue;
+		lib_snprintf(why, why_size, "%s: vcpu.pin= names CPU %u, and %u are up", config->name,
+			     config->pin[i], machine_cpu_count());
+		return -EINVAL;
+	}
+	if (!wanted || any)
+		return 0;
+	lib_snprintf(why, why_size, "%s: no CPU of cpus= is up; there are %u", config->name,
+		     machine_cpu_count());
+	return -EINVAL;
 }
 
 int vm_create(const struct vm_config *config, const struct boot_module *image,
 	      const struct boot_info *bi, unsigned id, struct vm **out, char *why,
 	      size_t why_size)
 {
+	struct load_result entry;
+	int err = check_cpus(config, why, why_size);
+
+	if (err)
+		return err;
 	struct vm *vm = object_alloc(sizeof(*vm));
-	int err = -ENOMEM;
 
 	lib_snprintf(why, why_size, "%s: not enough host memory to create the VM", config->name);
 	if (!vm)
-		return err;
+		return -ENOMEM;
 	vm->config = *config;
 	vm->id = id;
+	vm->keeper = thread_current();
+	vm->start_us = machine_us();
 	guest_console_init(&vm->console, config->name);
 	pic_reset(&vm->pics);
-	vm->mmu = create_mmu(config);
-	if (vm->mmu)
-		err = load_image(vm, image, bi, why, why_size);
+	vm->mmu = create_mmu(vm, config);
+	err = vm->mmu ? load_image(vm, image, bi, &entry, why, why_size) : -ENOMEM;
+	if (!err)
+		err = create_vcpus(vm, &entry);
 	if (err) {
 		vm_destroy(vm);
 		return err;
@@ -180,75 +228,20 @@ int vm_create(const struct vm_config *config, const struct boot_module *image,
 
 void vm_destroy(struct vm *vm)
 {
+	uint64_t start = machine_cycles();
+
 	if (vm->mmu)
 		mmu_work_flush(vm->mmu);
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		vcpu_destroy(vm->vcpus[i]);
 	if (vm->mmu)
 		mmu_vm_destroy(vm->mmu);
+	log_debug("%s: destroyed in %lu cycles", vm->config.name, machine_cycles() - start);
 	object_free(vm, sizeof(*vm));
 }
 
-/* ---- deferred work ------------------------------------------------------------------- */
-
-/*
- * A kick says that some VM has work; which one is found out by asking, which costs the others one
- * call that returns at once.  So nothing here has to know who lives.
- */
-static _Atomic uint64_t work_kicks;
-
-void vm_work_kick(void)
+const char *vm_memory_excuse(struct vm *vm)
 {
-	/* Relaxed: the work itself is found under mm/'s own locks. */
-	atomic_fetch_add_explicit(&work_kicks, 1, memory_order_relaxed);
-}
-
-uint64_t vm_work_kicks(void)
-{
-	return atomic_load_explicit(&work_kicks, memory_order_relaxed);
-}
-
-/* ---- the end ------------------------------------------------------------------------- */
-
-void vm_stop(struct vm *vm, enum vm_end end)
-{
-	unsigned running = VM_RUNNING;
-
-	if (atomic_compare_exchange_strong_explicit(&vm->end, &running, end, memory_order_relaxed,
-						    memory_order_relaxed))
-		vm->end_us = machine_us();
-}
-
-void vm_exit_with(struct vm *vm, uint64_t code)
-{
-	if (vm_is_running(vm))
-		vm->exit_code = code;
-	vm_stop(vm, VM_END_EXIT);
-}
-
-void vm_stop_report(struct vcpu *vcpu, const char *fmt, ...)
-{
-	struct vm *vm = vcpu->vm;
-	va_list ap;
-
-	if (!vm_is_running(vm))
-		return;
-	va_start(ap, fmt);
-	lib_vsnprintf(vm->why, sizeof(vm->why), fmt, ap);
-	va_end(ap);
-	guest_console_flush(&vm->console);
-	vm_stop(vm, VM_END_STOPPED);
-	report_vcpu(vcpu);
-}
-
-bool vm_succeeded(const struct vm *vm)
-{
-	switch (atomic_load_explicit(&vm->end, memory_order_relaxed)) {
-	case VM_END_EXIT:
-		return vm->exit_code == 0;
-	case VM_END_HALTED:
-		return true;
-	default:
-		return false;
-	}
+	return mmu_vm_at_cap(vm->mmu) ? "its cap on host memory is reached, none" :
+					"no host memory left";
 }

@@ -2,11 +2,10 @@
 /* Parses what a boot module's command line says of its guest; see vm_config.h. */
 #include "vmm/vm_config.h"
 
-#include <stdbool.h>
-
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "lib/text.h"
+#include "lib/util.h"
 #include "mm/errno.h"
 
 struct word {
@@ -77,43 +76,199 @@ static void set_file(struct vm_config *c, const struct word *w)
 	cut_copy(c->name, sizeof(c->name), base, dot ? (size_t)(dot - base) : len);
 }
 
-static int parse_option(struct vm_config *c, const struct word *w, char *why, size_t why_size)
-{
-	const char *v;
-	size_t len;
+/* ---- lists of CPUs ------------------------------------------------------------------- */
 
-	if ((v = word_value(w, "name", &len))) {
-		if (name_copy(c->name, v, len))
-			return 0;
-	} else if ((v = word_value(w, "for", &len))) {
-		if (name_copy(c->owner, v, len))
-			return 0;
-	} else if ((v = word_value(w, "mem", &len))) {
-		if (text_parse_size(v, len, &c->mem) && c->mem >= VM_MEM_MIN &&
-		    c->mem <= VM_MEM_MAX && !(c->mem % 4096))
-			return 0;
-	} else {
-		lib_snprintf(why, why_size,
-			     "%s: unknown guest option '%.*s' (there are name=, mem=, for=; what is "
-			     "meant for the guest goes behind --)",
-			     c->file, (int)w->len, w->s);
-		return -EINVAL;
+static bool number_at(const char **s, const char *end, unsigned *out)
+{
+	const char *start = *s;
+
+	*out = 0;
+	for (; *s < end && **s >= '0' && **s <= '9'; (*s)++) {
+		*out = *out * 10 + (unsigned)(**s - '0');
+		if (*out >= CPUS_MAX)
+			return false;
 	}
-	lib_snprintf(why, why_size,
-		     "%s: bad guest option '%.*s' (names have 1 to %d characters; memory is a "
-		     "multiple of 4K from 1M to 1T)",
-		     c->file, (int)w->len, w->s, VM_NAME_MAX - 1);
+	return *s > start;
+}
+
+int vm_config_cpu_list(const char *s, size_t len, uint16_t *out, unsigned max)
+{
+	const char *end = s + len;
+	unsigned n = 0, first, last;
+
+	for (;;) {
+		if (!number_at(&s, end, &first))
+			return -EINVAL;
+		last = first;
+		if (s < end && *s == '-' && (s++, !number_at(&s, end, &last)))
+			return -EINVAL;
+		if (last < first || last - first >= max - n)
+			return -EINVAL;
+		while (first <= last)
+			out[n++] = (uint16_t)first++;
+		if (s == end)
+			return (int)n;
+		if (*s++ != ',')
+			return -EINVAL;
+	}
+}
+
+static bool set_cpus(struct vm_config *c, const char *v, size_t len)
+{
+	uint16_t list[CPUS_MAX];
+	int n = vm_config_cpu_list(v, len, list, CPUS_MAX);
+
+	memset(&c->cpus, 0, sizeof(c->cpus));
+	for (int i = 0; i < n; i++)
+		c->cpus.bits[list[i] / 64] |= 1ul << (list[i] % 64);
+	return n > 0;
+}
+
+/* vCPUs that the list does not reach may run anywhere. */
+static bool set_pin(struct vm_config *c, const char *v, size_t len)
+{
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		c->pin[i] = VM_PIN_ANY;
+	return !len || vm_config_cpu_list(v, len, c->pin, VM_VCPUS_MAX) > 0;
+}
+
+/* ---- options --------------------------------------------------------------------------- */
+
+static bool set_name(struct vm_config *c, const char *v, size_t len)
+{
+	return name_copy(c->name, v, len);
+}
+
+static bool set_owner(struct vm_config *c, const char *v, size_t len)
+{
+	return name_copy(c->owner, v, len);
+}
+
+static bool set_size(uint64_t *out, const char *v, size_t len)
+{
+	return text_parse_size(v, len, out) && *out >= VM_MEM_MIN && *out <= VM_MEM_MAX &&
+	       !(*out % 4096);
+}
+
+static bool set_mem(struct vm_config *c, const char *v, size_t len)
+{
+	return set_size(&c->mem, v, len);
+}
+
+static bool set_cap(struct vm_config *c, const char *v, size_t len)
+{
+	return set_size(&c->cap, v, len);
+}
+
+static bool set_number(unsigned *out, const char *v, size_t len, unsigned low, unsigned high)
+{
+	uint64_t n;
+
+	if (!text_parse_size(v, len, &n) || n < low || n > high)
+		return false;
+	*out = (unsigned)n;
+	return true;
+}
+
+static bool set_vcpus(struct vm_config *c, const char *v, size_t len)
+{
+	return set_number(&c->vcpus, v, len, 1, VM_VCPUS_MAX);
+}
+
+static bool set_restarts(struct vm_config *c, const char *v, size_t len)
+{
+	return set_number(&c->restarts, v, len, 0, VM_RESTARTS_MAX);
+}
+
+/* There is one so far; that it can be said lets a line be written for the day when there are more. */
+static bool set_mmu(struct vm_config *c, const char *v, size_t len)
+{
+	return len == 3 && !memcmp(v, "tdp", 3);
+}
+
+static bool set_privileged(struct vm_config *c, const char *v, size_t len)
+{
+	return c->privileged = true;
+}
+
+static bool set_paused(struct vm_config *c, const char *v, size_t len)
+{
+	return c->paused = true;
+}
+
+static const struct option {
+	const char *key;
+	const char *takes; /* NULL: it is a word without a value */
+	bool (*set)(struct vm_config *c, const char *v, size_t len);
+} options[] = {
+	{ "name", "1 to 31 characters", set_name },
+	{ "for", "the name of a guest, 1 to 31 characters", set_owner },
+	{ "mem", "a multiple of 4K from 1M to 1T", set_mem },
+	{ "cap", "a multiple of 4K from 1M to 1T", set_cap },
+	{ "vcpus", "a number from 1 to 64", set_vcpus },
+	{ "cpus", "CPUs such as 0,2-3", set_cpus },
+	{ "vcpu.pin", "a CPU for each vCPU, such as 0,1,0-1, at most 64", set_pin },
+	{ "mmu", "tdp", set_mmu },
+	{ "restart", "a number from 0 to 1000000", set_restarts },
+	{ "privileged", NULL, set_privileged },
+	{ "paused", NULL, set_paused },
+};
+
+static int unknown_option(const struct vm_config *c, const struct word *w, char *why,
+			  size_t why_size)
+{
+	size_t used = (size_t)lib_snprintf(why, why_size, "%s: unknown guest option '%.*s' (there are",
+					   c->file, (int)w->len, w->s);
+
+	for (size_t i = 0; i < ARRAY_SIZE(options) && used < why_size; i++)
+		used += (size_t)lib_snprintf(why + used, why_size - used, "%s %s%s", i ? "," : "",
+					     options[i].key, options[i].takes ? "=" : "");
+	if (used < why_size)
+		lib_snprintf(why + used, why_size - used, "; what is meant for the guest goes behind --)");
 	return -EINVAL;
 }
 
-int vm_config_parse(const char *text, uint64_t default_mem, struct vm_config *out, char *why,
-		    size_t why_size)
+static int parse_option(struct vm_config *c, const struct word *w, char *why, size_t why_size)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		const struct option *o = &options[i];
+		size_t len = 0;
+		const char *v = o->takes ? word_value(w, o->key, &len) : NULL;
+
+		if (!v && (o->takes || !word_is(w, o->key)))
+			continue;
+		if (o->set(c, v, len))
+			return 0;
+		lib_snprintf(why, why_size, "%s: bad guest option '%.*s': %s= takes %s", c->file,
+			     (int)w->len, w->s, o->key, o->takes);
+		return -EINVAL;
+	}
+	return unknown_option(c, w, why, why_size);
+}
+
+static int set_defaults(struct vm_config *c, const struct vm_defaults *defaults, char *why,
+			size_t why_size)
+{
+	const char *pin = defaults->pin ? defaults->pin : "";
+
+	memset(c, 0, sizeof(*c));
+	c->mem = defaults->mem;
+	c->vcpus = defaults->vcpus;
+	if (set_pin(c, pin, strlen(pin)))
+		return 0;
+	lib_snprintf(why, why_size, "boot option vcpu.pin=%s: it takes a CPU for each vCPU, such as 0,1",
+		     pin);
+	return -EINVAL;
+}
+
+int vm_config_parse(const char *text, const struct vm_defaults *defaults, struct vm_config *out,
+		    char *why, size_t why_size)
 {
 	struct word w;
-	int err;
+	int err = set_defaults(out, defaults, why, why_size);
 
-	memset(out, 0, sizeof(*out));
-	out->mem = default_mem;
+	if (err)
+		return err;
 	if (!word_next(&text, &w)) {
 		w.s = "guest";
 		w.len = 5;

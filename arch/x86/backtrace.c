@@ -88,3 +88,25 @@ void backtrace_print(uint64_t rip, uint64_t rbp)
 	if (repeats)
 		log_rawf("  (%u times more)\n", repeats);
 }
+
+unsigned backtrace_take(uint64_t rip, uint64_t rbp, uint64_t *address, unsigned max)
+{
+	unsigned n = 0;
+
+	address[n++] = rip;
+	while (n < max && is_frame(rbp)) {
+		const uint64_t *frame = (const uint64_t *)rbp;
+
+		if (!is_text(frame[1]))
+			break;
+		address[n++] = frame[1];
+		rbp = frame[0];
+	}
+	return n;
+}
+
+void backtrace_print_taken(const uint64_t *address, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		print_address(address[i], i > 0);
+}

@@ -4,9 +4,15 @@
 
 #include <stddef.h>
 
+#include "arch/x86/cpu.h"
 #include "host/machine.h"
+#include "host/param.h"
+#include "mm/sync.h"
 
-enum { CRASH_UD = 1, CRASH_PF, CRASH_STACK, CRASH_BUG, CRASH_HANG, CRASH_TEXT, CRASH_EXEC };
+enum {
+	CRASH_UD = 1, CRASH_PF, CRASH_STACK, CRASH_BUG, CRASH_HANG, CRASH_TEXT, CRASH_EXEC,
+	CRASH_IRQOFF, CRASH_LOCKHOLD,
+};
 
 #define HANG_LIMIT_US 500000
 
@@ -53,6 +59,33 @@ static void crash_exec(void)
 	fn();
 }
 
+/* For the watchdog: three times too long, then the boot goes on. */
+__attribute__((noinline)) static void overstay(void)
+{
+	uint64_t start = machine_us();
+
+	while (machine_us() - start < 3000 * param.watchdog)
+		machine_relax();
+}
+
+__attribute__((noinline)) static void crash_irqoff(void)
+{
+	uint64_t flags = machine_irq_save();
+
+	overstay();
+	machine_irq_restore(flags);
+	cpu_pause(); /* the tick that waits comes before this returns */
+}
+
+__attribute__((noinline)) static void crash_lockhold(void)
+{
+	static spinlock_t lock = SPINLOCK_INIT;
+
+	spin_lock(&lock);
+	overstay();
+	spin_unlock(&lock);
+}
+
 void machine_crash(unsigned kind)
 {
 	switch (kind) {
@@ -77,5 +110,11 @@ void machine_crash(unsigned kind)
 	case CRASH_EXEC:
 		crash_exec();
 		panic("crash=exec: data could be executed");
+	case CRASH_IRQOFF:
+		crash_irqoff();
+		break;
+	case CRASH_LOCKHOLD:
+		crash_lockhold();
+		break;
 	}
 }

@@ -120,6 +120,12 @@ int machine_run_on_others(void (*fn)(void *), void *arg)
 	return err;
 }
 
+void machine_kick_cpu_nmi(unsigned cpu)
+{
+	if (cpu != machine_cpu_id() && cpu < percpu_count())
+		apic_send_nmi(percpu_get(cpu)->apic_id);
+}
+
 void machine_kick_cpu(unsigned cpu)
 {
 	if (cpu == machine_cpu_id() || cpu >= percpu_count())

@@ -115,5 +115,6 @@ int machine_getchar(void)
 
 void machine_idle(void)
 {
+	machine_alive();
 	cpu_sti_hlt();
 }

@@ -28,5 +28,7 @@ void machine_init_screen(const struct boot_info *bi);
  */
 int machine_init_cpus(const struct boot_info *bi, unsigned max_cpus);
 
-/* Break something on purpose; kind is param.crash: 1 ud, 2 pf, 3 stack, 4 bug, 5 hang. */
+/*
+ * Break something on purpose; kind is param.crash.  Returns from what only the watchdog minds.
+ */
 void machine_crash(unsigned kind);

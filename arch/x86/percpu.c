@@ -11,7 +11,7 @@ struct percpu percpu_boot;
 static struct percpu *boot_table[1] = { &percpu_boot };
 static struct percpu **table = boot_table;
 static _Atomic unsigned count = 1;
-static bool ready;
+bool percpu_ready;
 
 void percpu_install(struct percpu *p)
 {
@@ -24,12 +24,7 @@ void percpu_init_boot(void)
 {
 	atomic_store_explicit(&percpu_boot.online, true, memory_order_relaxed);
 	percpu_install(&percpu_boot);
-	ready = true;
-}
-
-bool percpu_is_ready(void)
-{
-	return ready;
+	percpu_ready = true;
 }
 
 int percpu_table_alloc(unsigned cpus)

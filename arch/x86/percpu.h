@@ -13,6 +13,7 @@
 
 #include "arch/x86/gdt.h"
 #include "arch/x86/ipi.h"
+#include "arch/x86/watchdog.h"
 #include "host/machine.h"
 
 struct percpu {
@@ -27,10 +28,12 @@ struct percpu {
 	_Atomic bool online;
 	_Atomic bool stopped; /* by a panic on another CPU */
 	_Atomic uint64_t stacks_seen; /* stack.c */
+	_Atomic uint64_t ticks;       /* written by the CPU itself */
+	struct watchdog watchdog;
 
 	/* Used only on the CPU itself, its interrupt handlers included. */
 	unsigned preempt_depth;
-	uint64_t ticks, nmis, stray_interrupts;
+	uint64_t nmis, stray_interrupts;
 	uint64_t tick_at;        /* TSC of the next tick */
 	uint64_t alarm_at;       /* machine_alarm_set(); ~0: none */
 	void (*alarm)(void *arg);
@@ -51,7 +54,11 @@ static inline struct percpu *percpu_this(void)
 /* Make p the CPU's own: GS, and a null base for user swaps that never happen. */
 void percpu_install(struct percpu *p);
 /* GS of the boot CPU points to percpu_boot. */
-bool percpu_is_ready(void);
+extern bool percpu_ready;
+static inline bool percpu_is_ready(void)
+{
+	return percpu_ready;
+}
 void percpu_init_boot(void);
 
 /* Room for pointers to so many CPUs; 0 or -ENOMEM. */

@@ -98,12 +98,12 @@ uint64_t port_clock(void)
 
 void port_vcpu_kick(struct mmu_vcpu *vcpu)
 {
-	machine_kick_cpu(container_of(vcpu, struct vcpu, mmu)->cpu);
+	vcpu_kick(container_of(vcpu, struct vcpu, mmu));
 }
 
 void port_work_kick(struct mmu_vm *vm)
 {
-	vm_work_kick();
+	vm_work_kick(mmu_vm_owner(vm));
 }
 
 _Noreturn void port_bug(const char *file, int line, const char *what)

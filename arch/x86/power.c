@@ -2,6 +2,7 @@
 /* The end of a run. */
 #include "arch/x86/cpu.h"
 #include "arch/x86/serial.h"
+#include "arch/x86/watchdog.h"
 #include "host/machine.h"
 
 #define PORT_ISA_DEBUG_EXIT 0xf4
@@ -10,6 +11,7 @@
 /* Each of the two doors exists in one emulator only; on other machines nothing listens. */
 _Noreturn void machine_poweroff(enum machine_end end)
 {
+	watchdog_stop();
 	cpu_cli();
 	serial_drain(); /* Bochs sends at the speed of the line */
 	outb(PORT_ISA_DEBUG_EXIT, (uint8_t)end);

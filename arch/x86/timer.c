@@ -231,11 +231,12 @@ void timer_start(void)
 
 	p->alarm_at = ALARM_NONE;
 	p->tick_at = rdtsc() + cycles_per_tick();
+	watchdog_start();
 	apic_timer_init();
 	timer_arm(p);
 }
 
-void timer_interrupt(void)
+void timer_interrupt(const struct trap_frame *frame)
 {
 	struct percpu *p = percpu_this();
 	uint64_t now = rdtsc();
@@ -243,7 +244,8 @@ void timer_interrupt(void)
 	if ((int64_t)(now - p->tick_at) >= 0) {
 		uint64_t tick = cycles_per_tick();
 
-		p->ticks++;
+		watchdog_tick(frame);
+		atomic_fetch_add_explicit(&p->ticks, 1, memory_order_relaxed);
 		/* Ticks that an emulator's host slept through are not made up for. */
 		p->tick_at += tick;
 		if ((int64_t)(now - p->tick_at) >= 0)

@@ -8,6 +8,8 @@
 
 #define TIMER_HZ 100
 
+struct trap_frame;
+
 /* Now is when the time of the log begins. */
 void timer_mark_boot(void);
 /* Measure both; on the boot CPU, APIC enabled, interrupts off.  0 or -ENODEV; the log says why. */
@@ -15,4 +17,4 @@ int timer_calibrate(void);
 /* The tick of this CPU.  It ends a guest that would never exit by itself. */
 void timer_start(void);
 /* The APIC timer's interrupt: a tick, an alarm, or both. */
-void timer_interrupt(void);
+void timer_interrupt(const struct trap_frame *frame);

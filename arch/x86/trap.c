@@ -53,13 +53,14 @@ static void trap_exception(struct trap_frame *frame)
 }
 
 /*
- * NMIs: a panic that stops us, a kick, INT 2 of a backend whose guest was interrupted by
- * one.  Nothing has to be done for the latter two: that it came is what it is for.
+ * NMIs: a panic that stops us, the watchdog, a kick, INT 2 of a backend whose guest was
+ * interrupted by one.  Nothing has to be done for the latter two: that it came is what it is for.
  */
-static void trap_nmi(void)
+static void trap_nmi(const struct trap_frame *frame)
 {
 	percpu_this()->nmis++;
 	panic_stop_if_asked();
+	watchdog_nmi(frame);
 }
 
 /* Masked lines deliver nothing but the 8259's spurious interrupts, which want no EOI. */
@@ -70,12 +71,12 @@ static void trap_stray(uint64_t vector)
 		apic_eoi_if_in_service((uint8_t)vector);
 }
 
-static void trap_interrupt(uint64_t vector)
+static void trap_interrupt(const struct trap_frame *frame)
 {
-	switch (vector) {
+	switch (frame->vector) {
 	case VECTOR_TIMER:
 		apic_eoi();
-		timer_interrupt();
+		timer_interrupt(frame);
 		break;
 	case VECTOR_CALL:
 		/* First, so that the next call can be announced while this one runs. */
@@ -92,7 +93,7 @@ static void trap_interrupt(uint64_t vector)
 	case VECTOR_SPURIOUS:
 		break; /* no EOI: SDM vol. 3A, 11.9 */
 	default:
-		trap_stray(vector);
+		trap_stray(frame->vector);
 		break;
 	}
 }
@@ -100,9 +101,9 @@ static void trap_interrupt(uint64_t vector)
 void trap_handle(struct trap_frame *frame)
 {
 	if (frame->vector == VEC_NMI)
-		trap_nmi();
+		trap_nmi(frame);
 	else if (frame->vector < 32)
 		trap_exception(frame);
 	else
-		trap_interrupt(frame->vector);
+		trap_interrupt(frame);
 }

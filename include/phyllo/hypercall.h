@@ -14,10 +14,11 @@
  *   PHYLLO_ENOSYS (-1000)  no such call (KVM's number for it)
  *   PHYLLO_EPERM     (-1)  from CPL > 0, or another VM was named without the right
  *   PHYLLO_EINVAL   (-22)  an argument is malformed: alignment, empty, overflow, unknown flag
- *   PHYLLO_ENOENT    (-2)  the range leaves guest memory; no such slot; no dirty log on it
+ *   PHYLLO_ENOENT    (-2)  the range leaves guest memory; no such slot; no dirty log on it; no
+ *                          such vCPU or VM
  *   PHYLLO_EFAULT   (-14)  a buffer is not guest memory
  *   PHYLLO_ENOMEM   (-12)  the host has no memory for it
- *   PHYLLO_EBUSY    (-16)  the slot has a dirty log already
+ *   PHYLLO_EBUSY    (-16)  the slot has a dirty log already; the vCPU is started already
  *   PHYLLO_EEXIST   (-17)  the slot's id is taken, or something is at its addresses
  *
  * A call that fails has changed nothing, unless its comment says otherwise.
@@ -25,7 +26,9 @@
  * a call does not name is not looked at.
  *
  * Some calls take a structure: rbx is its address (any alignment), rcx its size, which must be
- * what this header says.  "VM" is 0 for the caller's; its own id is accepted, too.
+ * what this header says.  "VM" is 0 for the caller's; its own id is accepted, too.  A privileged VM
+ * may give the id of any other that runs: ranges, slots and results are that one's then, while
+ * structures and buffers are still the caller's memory.
  *
  * ABI changes: new calls get new numbers and a feature bit; a number never
  * changes its meaning.
@@ -174,7 +177,48 @@
  */
 #define PHYLLO_HC_NX_RECOVER    (PHYLLO_HC_BASE + 27)
 
-#define PHYLLO_HC_COUNT         28
+/* ---- virtual CPUs (PHYLLO_FEATURE_SMP) ------------------------------------------------------ */
+
+/*
+ * rbx = id of a vCPU of this VM, rcx = address below 4 GiB, rdx = any 32-bit value.  Starts a vCPU
+ * that waits (all but vCPU 0 do at first, and after an INIT), in the state in which multiboot
+ * enters a kernel: 32-bit protected mode without paging, flat segments, interrupts off; eip = rcx,
+ * eax = ebx = rdx, the other registers 0.  PHYLLO_ENOENT: no such vCPU; PHYLLO_EBUSY: it does not
+ * wait.  -> 0; it may run already.
+ */
+#define PHYLLO_HC_VCPU_START    (PHYLLO_HC_BASE + 28)
+/* rbx = 0: -> id of the calling vCPU, its APIC ID.  rbx = PHYLLO_VCPU_COUNT: -> vCPUs of this VM. */
+#define PHYLLO_HC_VCPU_ID       (PHYLLO_HC_BASE + 29)
+/* The rest of this time slice goes to others.  -> 0. */
+#define PHYLLO_HC_YIELD         (PHYLLO_HC_BASE + 30)
+
+/* ---- latencies (PHYLLO_FEATURE_LATENCY) ----------------------------------------------------- */
+
+/*
+ * rbx = gpa of a struct phyllo_latency whose kind and flags are filled in, rcx = its size, rdx = 0,
+ * rsi = VM.  Fills in the rest: how long things of that kind took since the VM began or it was last
+ * reset.  Kinds are numbered from 0; PHYLLO_EINVAL: no such kind.  -> 0.
+ */
+#define PHYLLO_HC_LATENCY       (PHYLLO_HC_BASE + 31)
+
+/* ---- VMs (PHYLLO_FEATURE_VMS) --------------------------------------------------------------- */
+
+/*
+ * rbx = gpa of a struct phyllo_vm_info to fill in, rcx = its size, rdx = 0, rsi = VM.  A
+ * privileged VM may ask for any id, also of one that has ended or was not started yet: the first
+ * VM has the id 1, and `next` leads from one to the other.  -> 0.
+ */
+#define PHYLLO_HC_VM_INFO       (PHYLLO_HC_BASE + 32)
+/*
+ * rbx = PHYLLO_VM_*, rsi = VM.  For privileged VMs only.  Asks for it and returns at once: VM_INFO
+ * tells when it is done.  PAUSE: its vCPUs leave the guest and wait.  RESUME: they go on.
+ * DESTROY: it ends, and its memory goes back to the host.  RESTART: the same, and it starts
+ * afresh; also one that has ended.  PHYLLO_ENOENT: no such VM, or (but for RESTART) it does not
+ * run.  -> 0.
+ */
+#define PHYLLO_HC_VM_CONTROL    (PHYLLO_HC_BASE + 33)
+
+#define PHYLLO_HC_COUNT         34
 
 #define PHYLLO_FEATURE_CONSOLE (1u << 0)
 #define PHYLLO_FEATURE_BALLOON (1u << 1)
@@ -186,6 +230,9 @@
 #define PHYLLO_FEATURE_DIRTY   (1u << 7)
 #define PHYLLO_FEATURE_SLOTS   (1u << 8)
 #define PHYLLO_FEATURE_MMU     (1u << 9)
+#define PHYLLO_FEATURE_SMP     (1u << 10)
+#define PHYLLO_FEATURE_VMS     (1u << 11)
+#define PHYLLO_FEATURE_LATENCY (1u << 12)
 
 #define PHYLLO_MAY_BLOCK   1u /* the operation may let others run in between */
 #define PHYLLO_CONSOLE_MAX 4096u
@@ -212,8 +259,28 @@
 #define PHYLLO_SLOT_IDS      512u
 #define PHYLLO_SLOT_READONLY 1u /* a write stops the VM: there are no devices to take it */
 
+#define PHYLLO_LATENCY_BUCKETS 40
+#define PHYLLO_LATENCY_WORST   6
+#define PHYLLO_LATENCY_RESET   1u /* begin anew behind this read */
+
 #define PHYLLO_DUMP_MAX  (16ul << 20)
 #define PHYLLO_DUMP_TEXT 16384u
+
+#define PHYLLO_VCPU_COUNT 1u
+
+/* What PHYLLO_HC_VM_CONTROL does. */
+#define PHYLLO_VM_PAUSE   1u
+#define PHYLLO_VM_RESUME  2u
+#define PHYLLO_VM_DESTROY 3u
+#define PHYLLO_VM_RESTART 4u
+
+/* States of a VM. */
+#define PHYLLO_VM_OFF     0u /* not started, or it has ended and nothing is left of it */
+#define PHYLLO_VM_RUNNING 1u
+#define PHYLLO_VM_PAUSED  2u /* no vCPU of it runs any more */
+#define PHYLLO_VM_ENDING  3u
+
+#define PHYLLO_VM_PRIVILEGED 1u /* of phyllo_vm_info.flags */
 
 #define PHYLLO_EPERM  (-1)
 #define PHYLLO_ENOENT (-2)
@@ -279,6 +346,37 @@ struct phyllo_mmu_mode {
 	unsigned int flags;          /* PHYLLO_MODE_* */
 	unsigned int dirty_styles;   /* bit n: style n can be had */
 	unsigned int physical_bits;  /* of guest-physical addresses */
+};
+
+struct phyllo_vm_info {
+	unsigned long long id;
+	unsigned long long next;       /* the next VM's id, 0: there is none; 0 without privilege */
+	char name[32];
+	unsigned int state;            /* PHYLLO_VM_OFF ... */
+	unsigned int flags;            /* PHYLLO_VM_PRIVILEGED */
+	unsigned int vcpus;
+	unsigned int starts;           /* how often it was started */
+	unsigned long long memory;     /* bytes */
+	unsigned long long used_pages; /* host pages (4K) behind its memory, and its tables */
+	unsigned long long exit_code;  /* of its last run; all ones: it did not end by itself */
+};
+
+struct phyllo_latency_event {
+	unsigned long long ticks, when; /* how long, and the hypervisor's clock when it was over */
+	unsigned long long gpa, bytes;  /* what it was about; bytes 0: no range */
+	unsigned long long with_gpa;    /* where the other was; for "vCPU in guest mode" its number */
+	char what[24], with[24];        /* operations; with: what was in the way, or empty */
+};
+
+struct phyllo_latency {
+	unsigned int kind, flags;        /* given by the caller; flags: PHYLLO_LATENCY_RESET or 0 */
+	char name[24];
+	unsigned long long ticks_per_us; /* 0: not known */
+	unsigned long long count, sum, max; /* events, and their ticks */
+	/* n counts events of 2^n … 2^(n+1) - 1 ticks; the first those of 0, too, the last all above */
+	unsigned long long bucket[PHYLLO_LATENCY_BUCKETS];
+	unsigned long long worst_count;
+	struct phyllo_latency_event worst[PHYLLO_LATENCY_WORST]; /* longest first */
 };
 
 #define PHYLLO_MODE_AD            (1u << 0) /* the processor sets Accessed and Dirty */

@@ -11,6 +11,12 @@ $(B)/guest/mb2.elf: $(B)/obj/tests/guest/mb2.o $(filter-out %/mb1.asm.o,$(GUEST_
 	@echo "  LINK  $@"
 	@$(GUEST_LINK) -o $@ $(filter %.o,$^)
 
+# A multiboot1 header only.
+$(B)/guest/envkernel.elf: $(B)/obj/tests/guest/envkernel.o $(filter-out %/mb2.asm.o,$(GUEST_LIB)) tests/guest/guest.ld
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(GUEST_LINK) -o $@ $(filter %.o,$^)
+
 # 16- and 32-bit code of its own.
 $(B)/guest/paging.elf: $(B)/obj/tests/guest/paging_modes.asm.o
 $(B)/guest/realmode.elf: $(B)/obj/tests/guest/realmode_entry.asm.o

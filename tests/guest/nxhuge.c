@@ -94,10 +94,8 @@ static const struct ktap_test tests[] = {
 
 int guest_main(void)
 {
-	if (!phyllo_present()) {
-		printf("KTAP version 1\n1..0 # SKIP needs Phyllo below\n");
-		return 0;
-	}
+	if (!phyllo_present())
+		return ktap_skip_all("needs Phyllo below");
 	region_take(&region, 2 * SIZE_2M);
 	return KTAP_MAIN(tests);
 }

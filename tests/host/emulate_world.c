@@ -32,6 +32,22 @@ static void fake_get_segment(struct vcpu *v, enum vm_seg seg, struct vm_segment 
 	*out = ew.segments[seg];
 }
 
+static void fake_get_code(struct vcpu *v, struct vm_code *out)
+{
+	const struct vm_segment *cs = &ew.segments[SEG_CS];
+	bool long_mode = (cs->attr & SEG_ATTR_L) && (ew.efer & EFER_LMA);
+
+	*out = (struct vm_code){
+		.cr0 = fake_get_cr(v, 0),
+		.cr3 = fake_get_cr(v, 3),
+		.cr4 = fake_get_cr(v, 4),
+		.efer = ew.efer,
+		.gva = long_mode ? v->regs.rip : (uint32_t)(cs->base + v->regs.rip),
+		.size = long_mode ? 8 : cs->attr & SEG_ATTR_DB ? 4 : 2,
+		.cpl = (uint8_t)ew.cpl,
+	};
+}
+
 static void fake_pend_single_step(struct vcpu *v)
 {
 	ew.single_steps++;
@@ -42,6 +58,7 @@ static const struct virt_ops fake_ops = {
 	.get_efer = fake_get_efer,
 	.get_cpl = fake_get_cpl,
 	.get_segment = fake_get_segment,
+	.get_code = fake_get_code,
 	.pend_single_step = fake_pend_single_step,
 };
 const struct virt_ops *virt = &fake_ops;

@@ -130,6 +130,10 @@ uint64_t machine_us(void)
 	return now_us;
 }
 
+void machine_alive(void)
+{
+}
+
 void machine_relax(void)
 {
 	sched_yield();

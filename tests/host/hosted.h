@@ -52,6 +52,7 @@ struct hosted_hooks {
 	void (*page_alloc)(unsigned order);  /* port_pages_alloc(), before it does anything */
 	void (*page_alloc_done)(void);       /* and just before it returns a page */
 	void (*page_free)(hpa_t hpa, unsigned order);
+	uint64_t (*clock)(void);             /* port_clock() */
 	bool need_resched;                   /* what port_need_resched() says */
 };
 extern struct hosted_hooks hosted_hooks;

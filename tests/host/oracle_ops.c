@@ -184,10 +184,8 @@ static void balloon(bool out)
 	uint64_t changed = 0, want = 0;
 	int err;
 
-	if (!out && (r.flags & ~(unsigned)MMU_MAY_BLOCK))
-		return; /* coming in takes no flags */
 	err = out ? mmu_balloon_out(oracle.vm, r.gfn, r.npages, r.flags, &changed) :
-		    mmu_balloon_in(oracle.vm, r.gfn, r.npages, &changed);
+		    mmu_balloon_in(oracle.vm, r.gfn, r.npages, r.flags, &changed);
 	log_zapped();
 	if (!range_done(&r, err)) {
 		EXPECT(!changed, changed, err);

@@ -54,7 +54,7 @@ static void slots(const struct world_variant *v)
 	CHECK_EQ(mmu_unmap(w.vm, ~0ul, 1, 0), -EINVAL);
 	CHECK_EQ(mmu_unmap(w.vm, 90, 1, 1u << 7), -EINVAL);
 	CHECK_EQ(mmu_balloon_out(w.vm, 159, 2, 0, &changed), -ENOENT);
-	CHECK_EQ(mmu_balloon_in(w.vm, 159, ~0ul - 200, &changed), -ENOENT);
+	CHECK_EQ(mmu_balloon_in(w.vm, 159, ~0ul - 200, 0, &changed), -ENOENT);
 	CHECK_EQ(changed, 0);
 	world_read(&w, (1ul << 34) - 1, 511);
 	CHECK_EQ(fake_cpu_touch(&w.cpu[0], 160 * PAGE_SIZE, ACC_R, &changed), MMU_PF_EMULATE);
@@ -220,7 +220,11 @@ static void cap(const struct world_variant *v)
 	uint64_t value, changed;
 	struct world w;
 
-	world_open_empty(&w, v, CHUNK + 2);
+	/*
+	 * Tables count, one of each level, and the second chunk's node; another of both where the
+	 * first chunk is 4K pages, too.
+	 */
+	world_open_empty(&w, v, CHUNK + 2 + v->root_level + 1 + 2 * !has_2m(v));
 	CHECK_EQ(add_slot(&w, 0, 4 * CHUNK, 0), 0);
 	if (has_2m(v)) {
 		world_read(&w, 0, 0);
@@ -234,7 +238,8 @@ static void cap(const struct world_variant *v)
 	CHECK_EQ(fake_cpu_touch(&w.cpu[0], 3 * CHUNK * PAGE_SIZE, ACC_R, &value), MMU_PF_NOMEM);
 	CHECK_EQ(mmu_read_guest(w.vm, 3 * CHUNK * PAGE_SIZE, &value, 8), -ENOMEM);
 	CHECK_EQ(world_stats(&w).backing_pages, CHUNK + 2);
-	CHECK_EQ(mmu_balloon_out(w.vm, 0, 1, 0, &changed), 0);
+	/* For the page, and for the table and the node that come with the split of the first chunk. */
+	CHECK_EQ(mmu_balloon_out(w.vm, 0, 3, 0, &changed), 0);
 	world_read(&w, 3 * CHUNK, 0);
 	CHECK_EQ(fake_cpu_touch(&w.cpu[0], 2 * CHUNK * PAGE_SIZE, ACC_R, &value), MMU_PF_NOMEM);
 	world_close(&w);
@@ -310,7 +315,7 @@ static void balloon(const struct world_variant *v)
 	/* Again changes nothing; what is not ballooned does not come in. */
 	CHECK_EQ(mmu_balloon_out(w.vm, CHUNK, CHUNK, 0, &changed), 0);
 	CHECK_EQ(changed, 0);
-	CHECK_EQ(mmu_balloon_in(w.vm, 0, 3 * CHUNK, &changed), 0);
+	CHECK_EQ(mmu_balloon_in(w.vm, 0, 3 * CHUNK, 0, &changed), 0);
 	CHECK_EQ(changed, 2 * CHUNK);
 	CHECK_EQ(world_stats(&w).ballooned_pages, 0);
 	CHECK_EQ(world_read(&w, 3, 1), 4);
@@ -341,7 +346,7 @@ static void balloon_pages(const struct world_variant *v)
 	CHECK_EQ(sum, CHUNK);
 	CHECK_EQ(world_stats(&w).backing_pages, 0);
 	for (gfn_t gfn = 0; gfn < CHUNK; gfn++)
-		CHECK_EQ(mmu_balloon_in(w.vm, gfn * 5 % CHUNK, 1, &changed), 0);
+		CHECK_EQ(mmu_balloon_in(w.vm, gfn * 5 % CHUNK, 1, 0, &changed), 0);
 	CHECK_EQ(world_read(&w, 0, 0), 0);
 	CHECK_EQ(world_stats(&w).pages_2m, has_2m(v) ? 1 : 0);
 	world_close(&w);
@@ -364,7 +369,7 @@ static void balloon_untouched(const struct world_variant *v)
 	CHECK_EQ(mmu_balloon_out(w.vm, 3, big - 7, MMU_MAY_BLOCK, &changed), 0);
 	CHECK_EQ(changed, big - 7);
 	CHECK(hosted_pages_used() <= pages + 8);
-	CHECK_EQ(mmu_balloon_in(w.vm, 0, big, &changed), 0);
+	CHECK_EQ(mmu_balloon_in(w.vm, 0, big, 0, &changed), 0);
 	CHECK_EQ(changed, big - 7);
 	CHECK_EQ(hosted_pages_used(), pages);
 	world_close(&w);

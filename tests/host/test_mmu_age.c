@@ -255,7 +255,7 @@ static void dirty_beside_ageing(const struct world_variant *v)
 		CHECK(page_state(gfn).dirty);
 		CHECK_EQ(world_read(&w, gfn, 0), i + 1);
 		CHECK_EQ(mmu_balloon_out(w.vm, gfn, 1, 0, &changed), 0);
-		CHECK_EQ(mmu_balloon_in(w.vm, gfn, 1, &changed), 0);
+		CHECK_EQ(mmu_balloon_in(w.vm, gfn, 1, 0, &changed), 0);
 	}
 	atomic_store(&stop, true);
 	for (unsigned i = 0; i < 2; i++)

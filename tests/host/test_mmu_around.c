@@ -89,6 +89,30 @@ static void test_untouched(void)
 	world_for_each(untouched);
 }
 
+/* Where the processor cannot tell, they are young once too often, and no more. */
+static void young_once(const struct world_variant *v)
+{
+	uint64_t young;
+
+	open_backed(v, CHUNK);
+	world_read(&w, 20, 0);
+	CHECK_EQ(mmu_age(w.vm, 16, 16, &young), 0);
+	CHECK_EQ(young, v->hw_ad ? 1 : 16);
+	fake_cpu_exit(&w.cpu[0]);
+	CHECK_EQ(mmu_unmap(w.vm, 100, 1, 0), 0); /* whatever was cached is flushed */
+	CHECK_EQ(mmu_age(w.vm, 16, 16, &young), 0);
+	CHECK_EQ(young, 0);
+	world_read(&w, 25, 0);
+	CHECK_EQ(mmu_age(w.vm, 16, 16, &young), 0);
+	CHECK_EQ(young, 1);
+	world_close(&w);
+}
+
+static void test_young_once(void)
+{
+	world_for_each(young_once);
+}
+
 /* Nothing is brought, nothing beyond slot and protection is mapped. */
 static void borders(const struct world_variant *v)
 {
@@ -165,7 +189,7 @@ static void test_invalidated(void)
 }
 
 static const struct ktap_test tests[] = {
-	KTAP(test_dense), KTAP(test_untouched), KTAP(test_borders), KTAP(test_invalidated),
+	KTAP(test_dense), KTAP(test_untouched), KTAP(test_young_once), KTAP(test_borders), KTAP(test_invalidated),
 };
 
 int main(int argc, char **argv)

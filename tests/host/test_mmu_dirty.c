@@ -175,7 +175,7 @@ static void leaves_go(const struct world_variant *v)
 	expect_none();
 	world_write(&w, 6, 0, 2);
 	CHECK_EQ(mmu_balloon_out(w.vm, 6, 1, 0, &changed), 0);
-	CHECK_EQ(mmu_balloon_in(w.vm, 6, 1, &changed), 0);
+	CHECK_EQ(mmu_balloon_in(w.vm, 6, 1, 0, &changed), 0);
 	expect(true, 6, 6);
 	/* The hypervisor's own writes. */
 	CHECK_EQ(mmu_write_guest(w.vm, 900 * PAGE_SIZE, &value, 8), 0);

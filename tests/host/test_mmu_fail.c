@@ -42,9 +42,9 @@ static void out_and_in(struct mmu_vm *vm, gfn_t gfn, uint64_t npages)
 	after = s.ballooned_pages;
 	CHECK_EQ(after - before, changed);
 	CHECK((!err && changed == npages) || (err == -ENOMEM && !changed && hosted_failed()));
-	err = mmu_balloon_in(vm, gfn + 1, npages - 1, &changed);
+	err = mmu_balloon_in(vm, gfn + 1, npages - 1, 0, &changed);
 	CHECK(!err || (err == -ENOMEM && !changed && hosted_failed()));
-	err = mmu_balloon_in(vm, gfn, npages, &changed);
+	err = mmu_balloon_in(vm, gfn, npages, 0, &changed);
 	CHECK(!err || (err == -ENOMEM && !changed && hosted_failed()));
 	left_out = err != 0;
 }

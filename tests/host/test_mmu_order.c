@@ -155,6 +155,36 @@ static void test_yields(void)
 	world_for_each(yields);
 }
 
+/*
+ * Small leaves over large pieces of backing, and a walk that yields in the midst of each piece: what
+ * is kept in reserve for the range's edges has to suffice.
+ */
+static void yields_within_words(const struct world_variant *v)
+{
+	const gfn_t words = 12;
+	uint64_t changed;
+
+	if (v->max_leaf_level < PG_LEVEL_2M)
+		return;
+	world_open(&w, v, words * CHUNK);
+	for (gfn_t gfn = 0; gfn < words * CHUNK; gfn += CHUNK)
+		world_write(&w, gfn, 0, gfn);
+	CHECK_EQ(mmu_dirty_start(w.vm, 0, MMU_DIRTY_WRPROT, 0), 0);
+	hosted_hooks.need_resched = true;
+	CHECK_EQ(mmu_protect(w.vm, 1, words * CHUNK - 2, ACC_R | ACC_X, MMU_MAY_BLOCK), 0);
+	CHECK_EQ(mmu_protect(w.vm, 1, words * CHUNK - 2, ACC_RWX, MMU_MAY_BLOCK), 0);
+	CHECK(world_stats(&w).zap_yield >= words * CHUNK);
+	CHECK_EQ(mmu_balloon_out(w.vm, 1, words * CHUNK - 2, MMU_MAY_BLOCK, &changed), 0);
+	hosted_hooks.need_resched = false;
+	CHECK_EQ(changed, words * CHUNK - 2);
+	world_close(&w);
+}
+
+static void test_yields_within_words(void)
+{
+	world_for_each(yields_within_words);
+}
+
 static void never(void)
 {
 	CHECK(!"a walk that must not block let others run");
@@ -169,7 +199,7 @@ static void non_blocking(const struct world_variant *v)
 	hosted_hooks.need_resched = true;
 	CHECK_EQ(mmu_unmap(w.vm, 0, CHUNK, 0), 0);
 	CHECK_EQ(mmu_balloon_out(w.vm, 0, 2 * CHUNK, 0, &changed), 0);
-	CHECK_EQ(mmu_balloon_in(w.vm, 0, 2 * CHUNK, &changed), 0);
+	CHECK_EQ(mmu_balloon_in(w.vm, 0, 2 * CHUNK, 0, &changed), 0);
 	CHECK_EQ(world_stats(&w).zap_yield, 0);
 	hosted_hooks.need_resched = false;
 	world_close(&w);
@@ -190,7 +220,7 @@ static void balloon_behind_the_back(unsigned order)
 
 	hosted_hooks.page_alloc = NULL;
 	CHECK_EQ(mmu_balloon_out(w.vm, 0, balloon_at_alloc, 0, &changed), 0);
-	CHECK_EQ(mmu_balloon_in(w.vm, 0, balloon_at_alloc, &changed), 0);
+	CHECK_EQ(mmu_balloon_in(w.vm, 0, balloon_at_alloc, 0, &changed), 0);
 }
 
 /* An invalidation between the snapshot and the install: what was looked up is not used. */
@@ -389,7 +419,7 @@ static const struct ktap_test tests[] = {
 	KTAP(test_flush_order), KTAP(test_no_flush),   KTAP(test_yields),
 	KTAP(test_non_blocking), KTAP(test_stale_fault), KTAP(test_stale_span),
 	KTAP(test_frozen),      KTAP(test_iterator),    KTAP(test_lost_page),
-	KTAP(test_fault_beside),
+	KTAP(test_fault_beside), KTAP(test_yields_within_words),
 };
 
 int main(int argc, char **argv)

@@ -100,7 +100,7 @@ static void none(const struct world_variant *v)
 	/* It goes with the pages through the balloon, and with the slot. */
 	CHECK_EQ(mmu_balloon_out(w.vm, 0, 8, 0, &changed), 0);
 	CHECK_EQ(touch(3, ACC_R), MMU_PF_EMULATE);
-	CHECK_EQ(mmu_balloon_in(w.vm, 0, 8, &changed), 0);
+	CHECK_EQ(mmu_balloon_in(w.vm, 0, 8, 0, &changed), 0);
 	CHECK_EQ(changed, 8);
 	CHECK_EQ(touch(3, ACC_R), MMU_PF_PROTECTED);
 	CHECK_EQ(touch(2, ACC_R), MMU_PF_FIXED);

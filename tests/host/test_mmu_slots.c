@@ -4,6 +4,7 @@
 
 #include "ktap.h"
 #include "mm/backing.h"
+#include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/port.h"
 #include "world.h"
@@ -214,7 +215,7 @@ static void stale_slot(const struct world_variant *v)
 {
 	struct rcu_reader reader = { 0 };
 	struct mmu_cache cache = { 0 };
-	struct backing_page page;
+	struct mmu_reading r = MMU_READING(COPY, 3, 1);
 
 	world_open(&w, v, CHUNK);
 	world_write(&w, 3, 0, 1);
@@ -224,8 +225,8 @@ static void stale_slot(const struct world_variant *v)
 
 	CHECK_EQ(mmu_slot_delete(w.vm, 0), 0);
 	CHECK_EQ(slot->base + slot->npages, CHUNK);
-	CHECK_EQ(backing_touch(w.vm, &cache, slot, 3, &page), -EAGAIN);
-	CHECK_EQ(backing_touch(w.vm, &cache, slot, 4, &page), -EAGAIN);
+	CHECK_EQ(backing_touch(w.vm, &cache, slot, 3, &r), -EAGAIN);
+	CHECK_EQ(backing_touch(w.vm, &cache, slot, 4, &r), -EAGAIN);
 	CHECK(rcu_poll(w.vm));
 	rcu_exit(w.vm, &reader);
 	CHECK(!rcu_poll(w.vm));

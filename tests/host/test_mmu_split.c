@@ -209,6 +209,14 @@ static void test_giant(void)
 #define ROUNDS 15
 
 static _Atomic bool stop;
+static _Atomic uint64_t used; /* by all users */
+
+/* However the threads are scheduled: so much happens before it goes on. */
+static void wait_for_uses(uint64_t n)
+{
+	for (uint64_t before = atomic_load(&used); atomic_load(&used) - before < n;)
+		port_resched();
+}
 
 static void *user(void *arg)
 {
@@ -227,6 +235,7 @@ static void *user(void *arg)
 		value = last[cpu->mmu.id][gfn] = count;
 		if (fake_cpu_touch(cpu, gfn * PAGE_SIZE + word, ACC_W, &value) != MMU_PF_FIXED)
 			port_bug(__FILE__, __LINE__, "a page that is there could not be written");
+		atomic_fetch_add(&used, 1);
 	}
 	return NULL;
 }
@@ -242,8 +251,9 @@ static void beside(const struct world_variant *v)
 	atomic_store(&stop, false);
 	for (unsigned i = 0; i < USERS; i++)
 		pthread_create(&threads[i], NULL, user, &w.cpu[i]);
-	/* How soon somebody has mapped something is up to the scheduler. */
-	for (unsigned i = 0; i < ROUNDS || (!world_stats(&w).recovered && i < 100 * ROUNDS); i++) {
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		/* Both chunks are mapped: a user visits them in turns. */
+		wait_for_uses(USERS * CHUNK / 2);
 		split_range(w.vm, 0, 2 * CHUNK);
 		CHECK_EQ(mmu_age(w.vm, 0, 2 * CHUNK, &young), 0);
 		world_audit(&w);

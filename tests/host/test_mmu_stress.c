@@ -264,7 +264,7 @@ static void *balloonist(void *arg)
 		change_end(gfn, n, ABSENT);
 		sched_yield();
 		change_begin(gfn, n);
-		must(mmu_balloon_in(w.vm, gfn, n, &in), "balloon in failed");
+		must(mmu_balloon_in(w.vm, gfn, n, random_block(&seed), &in), "balloon in failed");
 		if (out != n || in != n)
 			wrong("the balloon did not bring back what it took", gfn, out, in);
 		change_end(gfn, n, ACC_RWX);

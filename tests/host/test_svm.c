@@ -479,6 +479,43 @@ static void test_svm_nmi(void)
 	CHECK_EQ(decode(0x74, 0, 0).reason, EXIT_NMI_WINDOW);
 }
 
+/* An exit at this RIP, with int_state as the processor leaves it. */
+static bool shadow_at(uint64_t rip, uint64_t int_state)
+{
+	vmcb.control.int_state = int_state;
+	vcpu.regs.rip = rip;
+	svm_shadow_track(&vcpu);
+	return vmcb.control.int_state & VMCB_INT_SHADOW;
+}
+
+/* QEMU forgets it at the next entry: it lasts until RIP has moved, but not for ever. */
+static void test_svm_shadow(void)
+{
+	unsigned exits = 0;
+
+	fresh();
+	vcpu.regs.rflags = RFLAGS_IF;
+	CHECK(shadow_at(0x1000, VMCB_INT_SHADOW));
+	CHECK(!svm_intr_allowed(&vcpu));
+	CHECK(!svm_request_intr_window(&vcpu, true));
+	CHECK(!(vmcb.control.int_ctl & VMCB_V_IRQ));
+	CHECK(shadow_at(0x1000, 0));
+	CHECK(!svm_intr_allowed(&vcpu));
+	CHECK(!shadow_at(0x1001, 0));
+	CHECK(svm_intr_allowed(&vcpu));
+	CHECK(svm_request_intr_window(&vcpu, true));
+	CHECK(vmcb.control.int_ctl & VMCB_V_IRQ);
+	/* An instruction that was emulated ends it. */
+	CHECK(shadow_at(0x1000, VMCB_INT_SHADOW));
+	svm_clear_intr_shadow(&vcpu);
+	CHECK(!shadow_at(0x1000, 0));
+	/* One that jumps to itself does, too. */
+	CHECK(shadow_at(0x1000, VMCB_INT_SHADOW));
+	while (shadow_at(0x1000, 0) && exits < 100)
+		exits++;
+	CHECK(exits > 4 && exits < 100);
+}
+
 static void test_svm_cr8(void)
 {
 	fresh();
@@ -510,6 +547,7 @@ static const struct ktap_test tests[] = {
 	KTAP(test_svm_event_inject),  KTAP(test_svm_event_recover),
 	KTAP(test_svm_intr_window),   KTAP(test_svm_single_step),
 	KTAP(test_svm_nmi),	      KTAP(test_svm_cr8),
+	KTAP(test_svm_shadow),
 	KTAP(test_svm_attr),	      KTAP(test_svm_state_round_trip),
 	KTAP(test_svm_control_registers), KTAP(test_svm_msrs),
 	KTAP(test_svm_msr_map),	      KTAP(test_svm_intercepts),

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "ktap.h"
 #include "mm/port.h"
@@ -229,47 +230,108 @@ static void test_needbreak_for_reader(void)
 	CHECK(!rwlock_needbreak(&rw));
 }
 
-/* Readers that come and go without a gap do not keep a writer out, nor the reverse. */
-static _Atomic bool stop;
-static _Atomic uint64_t reads, writes;
+/*
+ * Readers that come and go without a gap do not keep a writer out, nor the reverse.  How many
+ * pass while one waits is counted from the moment when the lock makes it wait, so how the threads
+ * are scheduled does not matter.
+ */
+#define WAITS 300u
 
-static void *greedy_reader(void *arg)
+static _Atomic uint64_t reads, writes, worst_pass, waits;
+static _Atomic bool stop;
+
+struct patience {
+	struct lock_wait told; /* first */
+	_Atomic uint64_t *others;
+	bool waited;
+	uint64_t before;
+};
+
+static void has_to_wait(struct lock_wait *told)
 {
-	while (!atomic_load(&stop)) {
-		read_lock(&rw);
-		atomic_fetch_add(&reads, 1);
+	struct patience *p = (struct patience *)told;
+
+	p->waited = true;
+	p->before = atomic_load(p->others);
+}
+
+/* Inside: who got past it while it waited? */
+static void note_pass(const struct patience *p)
+{
+	uint64_t passed = atomic_load(p->others) - p->before, worst = atomic_load(&worst_pass);
+
+	if (!p->waited)
+		return;
+	atomic_fetch_add(&waits, 1);
+	while (passed > worst && !atomic_compare_exchange_weak(&worst_pass, &worst, passed))
+		;
+}
+
+/* Somebody else gets a chance to come while we are inside. */
+static void linger(uint64_t turn)
+{
+	if (turn % 4 == 0)
+		sched_yield();
+}
+
+static bool goes_on(const void *patient)
+{
+	return patient ? atomic_load(&waits) < WAITS : !atomic_load(&stop);
+}
+
+static void *greedy_reader(void *patient)
+{
+	while (goes_on(patient)) {
+		struct patience p = { .told.begins = has_to_wait, .others = &writes };
+
+		read_lock_told(&rw, &p.told);
+		if (patient)
+			note_pass(&p);
+		linger(atomic_fetch_add(&reads, 1));
 		read_unlock(&rw);
 	}
 	return NULL;
 }
 
-static void *greedy_writer(void *arg)
+static void *greedy_writer(void *patient)
 {
-	while (!atomic_load(&stop)) {
-		write_lock(&rw);
-		atomic_fetch_add(&writes, 1);
+	while (goes_on(patient)) {
+		struct patience p = { .told.begins = has_to_wait, .others = &reads };
+
+		write_lock_told(&rw, &p.told);
+		if (patient)
+			note_pass(&p);
+		linger(atomic_fetch_add(&writes, 1));
 		write_unlock(&rw);
 	}
 	return NULL;
 }
 
-static bool enough(void)
-{
-	return atomic_load(&reads) >= 2000 && atomic_load(&writes) >= 2000;
-}
-
-static void test_no_starvation(void)
+/* One of one kind, whose patience is measured, against all others of the other. */
+static void greed(void *(*one)(void *), void *(*others)(void *), uint64_t bound)
 {
 	pthread_t t[THREADS];
 
 	rwlock_init(&rw);
+	atomic_store(&worst_pass, 0);
+	atomic_store(&waits, 0);
 	atomic_store(&stop, false);
 	for (unsigned i = 0; i < THREADS; i++)
-		pthread_create(&t[i], NULL, i % 2 ? greedy_reader : greedy_writer, NULL);
-	CHECK(wait_until(enough));
+		pthread_create(&t[i], NULL, i ? others : one, i ? NULL : &rw);
+	pthread_join(t[0], NULL);
 	atomic_store(&stop, true);
-	for (unsigned i = 0; i < THREADS; i++)
+	for (unsigned i = 1; i < THREADS; i++)
 		pthread_join(t[i], NULL);
+	CHECK(atomic_load(&worst_pass) <= bound);
+	printf("# waited %lu times, at most %lu passed\n", atomic_load(&waits),
+	       atomic_load(&worst_pass));
+}
+
+static void test_no_starvation(void)
+{
+	/* Those that were inside when the writer came; and the writer that was, or comes next. */
+	greed(greedy_writer, greedy_reader, THREADS - 1);
+	greed(greedy_reader, greedy_writer, 1);
 }
 
 static const struct ktap_test tests[] = {

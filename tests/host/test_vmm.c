@@ -17,8 +17,10 @@ static char why[256];
 
 static int parse(const char *text)
 {
+	static const struct vm_defaults defaults = { .mem = 64 * MIB, .vcpus = 2, .pin = "1" };
+
 	memset(why, 0, sizeof(why));
-	return vm_config_parse(text, 64 * MIB, &config, why, sizeof(why));
+	return vm_config_parse(text, &defaults, &config, why, sizeof(why));
 }
 
 static void test_config_defaults(void)
@@ -47,12 +49,75 @@ static void test_config_options(void)
 	CHECK_STR(config.cmdline, "k.bin");
 }
 
+static void test_config_machine(void)
+{
+	CHECK_EQ(parse("k"), 0);
+	CHECK_EQ(config.vcpus, 2);
+	CHECK_EQ(config.cap, 0);
+	CHECK_EQ(config.restarts, 0);
+	CHECK_EQ(config.cpus.bits[0], 0);
+	CHECK_EQ(config.pin[0], 1);
+	CHECK_EQ(config.pin[1], VM_PIN_ANY);
+	CHECK(!config.privileged && !config.paused);
+	CHECK_EQ(parse("k vcpus=64 cap=16M restart=10000 privileged paused mmu=tdp "
+		       "cpus=0,2-3,64-66,255 vcpu.pin=3,0-1,3 -- paused"), 0);
+	CHECK_EQ(config.vcpus, 64);
+	CHECK_EQ(config.cap, 16 * MIB);
+	CHECK_EQ(config.restarts, 10000);
+	CHECK(config.privileged && config.paused);
+	CHECK_EQ(config.cpus.bits[0], 0xd);
+	CHECK_EQ(config.cpus.bits[1], 7);
+	CHECK_EQ(config.cpus.bits[2], 0);
+	CHECK_EQ(config.cpus.bits[3], 1ul << 63);
+	CHECK_EQ(config.pin[0], 3);
+	CHECK_EQ(config.pin[1], 0);
+	CHECK_EQ(config.pin[2], 1);
+	CHECK_EQ(config.pin[3], 3);
+	CHECK_EQ(config.pin[4], VM_PIN_ANY);
+	CHECK_STR(config.cmdline, "k paused");
+}
+
+static int cpu_list(const char *s, uint16_t *out, unsigned max)
+{
+	return vm_config_cpu_list(s, strlen(s), out, max);
+}
+
+static void test_config_cpu_lists(void)
+{
+	static const char *const bad[] = { "",    ",",   "1,",  ",1",   "1,,2", "-1",  "1-",
+					   "2-1", "256", "1-256", "1 2", "a", "1-2-3", "99999999999" };
+	uint16_t list[256];
+
+	CHECK_EQ(cpu_list("0-255", list, 256), 256);
+	CHECK_EQ(list[255], 255);
+	CHECK_EQ(cpu_list("5,5,5", list, 3), 3);
+	CHECK_EQ(cpu_list("5,5,5", list, 2), -22);
+	CHECK_EQ(cpu_list("1-3", list, 2), -22);
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK_EQ(cpu_list(bad[i], list, 256), -22);
+}
+
+static void test_config_defaults_of_boot(void)
+{
+	struct vm_defaults d = { .mem = 64 * MIB, .vcpus = 1, .pin = "0,x" };
+
+	CHECK_EQ(vm_config_parse("k", &d, &config, why, sizeof(why)), -22);
+	CHECK(strstr(why, "vcpu.pin"));
+	d.pin = NULL;
+	CHECK_EQ(vm_config_parse("k", &d, &config, why, sizeof(why)), 0);
+	CHECK_EQ(config.pin[0], VM_PIN_ANY);
+}
+
 static void test_config_refuses(void)
 {
 	static const char *const bad[] = {
 		"k mem=", "k mem=0", "k mem=12", "k mem=1M1", "k mem=5000000", "k mem=2T",
 		"k mem=99999999999999999999G", "k name=", "k for=", "k memory=5M", "k x",
 		"k name=0123456789012345678901234567890123456789",
+		"k vcpus=0", "k vcpus=65", "k vcpus=", "k vcpus", "k cap=1", "k cap=3000000",
+		"k restart=-1", "k restart=1000001", "k cpus=", "k cpus=a", "k cpus=0-256",
+		"k vcpu.pin=,", "k vcpu.pin=0-64", "k mmu=shadow", "k mmu=", "k privileged=1",
+		"k paused=0", "k privilege", "k pause",
 	};
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -71,6 +136,13 @@ static void test_config_long_lines(void)
 	memcpy(text, "k -- ", 5);
 	CHECK_EQ(parse(text), 0);
 	CHECK_EQ(strlen(config.cmdline), VM_CMDLINE_MAX - 1);
+}
+
+/* The list of all options fits into what the callers give it. */
+static void test_config_sentence_fits(void)
+{
+	CHECK_EQ(parse("k nonsense"), -22);
+	CHECK(strstr(why, "paused; what is meant for the guest goes behind --)"));
 }
 
 /* ---- console ------------------------------------------------------------------------ */
@@ -159,6 +231,8 @@ static void test_uart_registers(void)
 static const struct ktap_test tests[] = {
 	KTAP(test_config_defaults),	  KTAP(test_config_options),
 	KTAP(test_config_refuses),	  KTAP(test_config_long_lines),
+	KTAP(test_config_machine),	  KTAP(test_config_cpu_lists),
+	KTAP(test_config_defaults_of_boot), KTAP(test_config_sentence_fits),
 	KTAP(test_console_lines),	  KTAP(test_console_hostile_bytes),
 	KTAP(test_console_long_line),	  KTAP(test_uart_registers),
 };

@@ -20,7 +20,7 @@ struct item {
 	bool freed;
 };
 
-static struct {
+static struct model {
 	struct mmu_vm vm;
 	struct item item[OBJECTS];
 	struct rcu_reader reader[READERS];
@@ -43,7 +43,8 @@ static void setup(void)
 	for (unsigned i = 0; i < READERS; i++)
 		rcu_reader_add(&m.vm, &m.reader[i]);
 	atomic_init(&m.current, &m.item[0]);
-	explore_track(&m, sizeof(m));
+	explore_track(&m.vm, offsetof(struct mmu_vm, latency));
+	explore_track(&m.item, sizeof(m) - offsetof(struct model, item));
 	explore_name(&m.vm.rcu, sizeof(m.vm.rcu), "rcu");
 	explore_name(m.reader, sizeof(m.reader), "reader");
 	explore_name(&m.current, sizeof(m.current), "current");

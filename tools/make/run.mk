@@ -30,6 +30,25 @@ fuzz:
 	@tools/setup.sh --bootstrap build fuzz
 	@$(PHYLLO) fuzz
 
+# Without the debug checks, which fill each freed page, and so in a directory of its own.
+BENCH_BUILD = $(MAKE) -s --no-print-directory B='$(B)/bench' DEBUG=0
+.PHONY: bench
+bench:
+	@tools/setup.sh --bootstrap build qemu
+	@$(BENCH_BUILD) all
+	@$(PHYLLO) bench
+
+.PHONY: profile
+profile:
+	@tools/setup.sh --bootstrap build qemu
+	@$(BENCH_BUILD) all '$(B)/bench/insns.so'
+	@OP='$(OP)' $(PHYLLO) profile
+
+$(B)/insns.so: tools/profile/insns.c
+	@mkdir -p $(@D)
+	@echo "  HOSTCC $<"
+	@$(HOSTED_CC) -O2 $(WARN) -shared -fPIC -fvisibility=hidden -o $@ $<
+
 .PHONY: doctor
 doctor:
 	@tools/setup.sh --bootstrap

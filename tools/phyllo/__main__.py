@@ -5,10 +5,12 @@ import os
 import sys
 from typing import Callable
 
+from .bench import command_bench
 from .config import UserError
 from .coverage import command_coverage
 from .doctor import command_doctor
 from .mutants import command_mutants
+from .profile import command_profile
 from .processes import Stopped, stop_all, stop_on_signals
 from .run import command_iso, command_run
 from .seeded import command_seeded
@@ -26,6 +28,8 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "mutants": command_mutants,
     "explore-seeded": command_seeded,
     "coverage": command_coverage,
+    "bench": command_bench,
+    "profile": command_profile,
     "doctor": command_doctor,
     "selftest": command_selftest,
 }

@@ -71,14 +71,16 @@ def boot(
     limits: Limits,
     echo: Optional[Callable[[bytes], None]] = None,
     keyboard: Optional[int] = None,
+    scripted: bool = False,
 ) -> BootResult:
-    """Make the media in work, run to the end, keep the log in work/console.log."""
+    """Make the media in work, run to the end, keep the log in work/console.log.  What is at the keyboard is a user,
+    who may take his time at the prompt, unless it is scripted."""
     shutil.rmtree(work, ignore_errors=True)
     machine = make_machine(spec, work)
     console = Console(echo=echo, start=time.monotonic())
     session = Session(
         machine, limits, console.feed, keyboard=keyboard,
-        waiting=lambda: keyboard is not None and console.prompt,
+        waiting=lambda: keyboard is not None and not scripted and console.prompt,
     )  # fmt: skip
     try:
         ending = session.run()

@@ -9,8 +9,13 @@ from .bundle import Module, module_from_file
 from .config import ROOT, UserError, build_dir
 from .processes import run
 
-# The default scenario of `make run` and of the ISO, in the order in which they run.
-DEFAULT_GUESTS = ("hello", "memory", "balloon", "unmap")
+# The default scenario of `make run` and of the ISO, all of them at once: name, kernel, what its module line says.
+DEFAULT_GUESTS = (
+    ("hello", "hello", "mem=32M"),
+    ("alpha", "smpstress", "vcpus=4 mem=96M -- mib=8 rounds=10"),
+    ("beta", "smpstress", "vcpus=3 mem=96M -- mib=8 rounds=10 seed=7"),
+)
+DEFAULT_NAMES = tuple(name for name, _, _ in DEFAULT_GUESTS)
 
 BUILD_LIMIT = 900
 
@@ -78,6 +83,15 @@ def guest_file(file: str) -> Path:
 
 def guest_module(name: str, options: str = "") -> Module:
     return module_from_file(guest_file(f"{name}.elf"), options)
+
+
+def named_module(name: str, kernel: str, options: str = "") -> Module:
+    """The same under a name of its own, so that one boot can hold a kernel twice."""
+    return Module(f"{name}.elf", guest_file(f"{kernel}.elf").read_bytes(), options)
+
+
+def default_modules() -> list[Module]:
+    return [named_module(*guest) for guest in DEFAULT_GUESTS]
 
 
 def targets_of_boot(boot: str) -> list[str]:

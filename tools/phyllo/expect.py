@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a boot is expected to say, and the cases that come of comparing."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 from . import build
 from .boot import BootResult, boot, discard_media
-from .console import Console
+from .console import GUEST_LINE, Console
 from .emulator import Limits
 from .ktap import Case, parse
 from .platforms import EXIT_OK, BootSpec
@@ -31,6 +32,7 @@ class Expect:
     ktap: Sequence[str] = ()  # guests that must report KTAP, all passed, and a clean audit
     says: Sequence[tuple[str, str]] = ()  # case name, pattern somewhere in the output
     never: Sequence[tuple[str, str]] = ()  # case name, pattern nowhere in it
+    watchdog: bool = False  # it has something to report
 
 
 def limits_of(spec: BootSpec) -> Limits:
@@ -55,10 +57,11 @@ def ending_case(result: BootResult, expect: Expect) -> Case:
 
 def audit_case(name: str, console: Console) -> Case:
     """After "---- name: …" comes the summary of that guest, with what the MMU audit found."""
-    lines = console.lines
+    # what other guests print in the meantime does not count
+    lines = [line for line in console.lines if not GUEST_LINE.match(line)]
     starts = [i for i, line in enumerate(lines) if line.startswith(f"---- {name}: ")]
     for start in starts:
-        block = lines[start + 1 : start + 40]
+        block = lines[start + 1 : start + 80]
         for line in block:
             if line.startswith("---- "):
                 break
@@ -88,8 +91,16 @@ def pattern_case(name: str, pattern: str, result: BootResult, wanted: bool) -> C
     return Case(name, "failed", [what])
 
 
+def watchdog_case(result: BootResult, expect: Expect) -> Case:
+    """Nobody keeps interrupts off or a lock for seconds, in no test but those that plant it."""
+    found = re.findall(r"watchdog: .*", result.text)
+    if bool(found) == expect.watchdog:
+        return Case("the watchdog is content" if not found else "the watchdog reports", "passed")
+    return Case("the watchdog is content", "failed", found or ["it reported nothing"])
+
+
 def judge(result: BootResult, expect: Expect) -> list[Case]:
-    cases = [ending_case(result, expect)]
+    cases = [ending_case(result, expect), watchdog_case(result, expect)]
     for name in expect.ktap:
         cases += guest_cases(name, result)
     cases += [pattern_case(name, pattern, result, True) for name, pattern in expect.says]
@@ -97,9 +108,55 @@ def judge(result: BootResult, expect: Expect) -> list[Case]:
     return cases
 
 
-def boot_and_judge(spec: BootSpec, expect: Expect, work: Path) -> list[Case]:
+@dataclass
+class Dialogue:
+    """Somebody at the prompt: waits for a pattern in what comes, types, waits for the next."""
+
+    steps: Sequence[tuple[str, str]]  # pattern, keys
+    text: str = ""
+    done: int = 0
+
+    def hear(self, data: bytes, keyboard: int) -> None:
+        self.text += data.decode("utf-8", "replace").replace("\r", "")
+        while self.done < len(self.steps):
+            pattern, keys = self.steps[self.done]
+            found = re.search(pattern, self.text, re.MULTILINE)
+            if not found:
+                return
+            self.text = self.text[found.end() :]
+            self.done += 1
+            os.write(keyboard, keys.encode())
+
+    def cases(self) -> list[Case]:
+        return [
+            Case(f"step {n + 1}: {pattern}", "passed" if n < self.done else "failed", [])
+            for n, (pattern, _) in enumerate(self.steps)
+        ]
+
+
+def boot_with_dialogue(spec: BootSpec, expect: Expect, steps: Sequence[tuple[str, str]], work: Path) -> list[Case]:
+    """The same with keys."""
+    dialogue = Dialogue(steps)
+    listen, keyboard = os.pipe()
+    try:
+        result = boot(
+            spec, work, limits_of(spec), echo=lambda data: dialogue.hear(data, keyboard), keyboard=listen, scripted=True
+        )
+    finally:
+        os.close(listen)
+        os.close(keyboard)
+    return finish(result, [*judge(result, expect), *dialogue.cases()], work)
+
+
+def boot_and_judge(
+    spec: BootSpec, expect: Expect, work: Path, more: Callable[[BootResult], list[Case]] = lambda result: []
+) -> list[Case]:
+    """more: what else there is to judge."""
     result = boot(spec, work, limits_of(spec))
-    cases = judge(result, expect)
+    return finish(result, [*judge(result, expect), *more(result)], work)
+
+
+def finish(result: BootResult, cases: list[Case], work: Path) -> list[Case]:
     failures = [case for case in cases if case.status == "failed"]
     if failures:
         # once per boot is enough
@@ -109,8 +166,12 @@ def boot_and_judge(spec: BootSpec, expect: Expect, work: Path) -> list[Case]:
 
 
 def make_spec(platform: str, modules: Sequence = (), **options: object) -> BootSpec:
-    """A boot as the tests want it: small, and ending by itself."""
+    """A boot as the tests want it: small, ending by itself, one guest after the other unless cmdline says otherwise."""
+    cmdline = str(options.pop("cmdline", ""))
+    if "guests=" not in cmdline:
+        cmdline = f"guests=one-by-one {cmdline}".rstrip()
     values: dict = {
+        "cmdline": cmdline,
         "boot": "grub-bios" if platform == "bochs-vmx" else "pvh",
         "elf": build.elf_path(),
         "modules": modules,

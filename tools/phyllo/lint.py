@@ -106,6 +106,15 @@ def rule_mm_includes(files: list[str]) -> Iterator[str]:
                     yield f"{name}:{number}: mm/ includes {header}; only mm/ and {', '.join(sorted(STD_HEADERS))}"
 
 
+def rule_mm_lock(files: list[str]) -> Iterator[str]:
+    """mmu_lock is taken with the clock in hand."""
+    for name in files:
+        if name.startswith("mm/") and name.endswith((".c", ".h")) and not name.startswith("mm/lock."):
+            for number, line in enumerate(strip_comments(read(name)).splitlines(), start=1):
+                if re.search(r"\b(read|write)_(un)?lock\(&.*\bmmu_lock\)", line):
+                    yield f"{name}:{number}: takes mmu_lock without mm/lock.h"
+
+
 def rule_mm_doors(files: list[str]) -> Iterator[str]:
     """The other rooms enter mm/ by its doors; arch/ also implements mm/port.h."""
     for name in files:
@@ -287,6 +296,7 @@ RULES: dict[str, Rule] = {
     "white space": rule_whitespace,
     "mm/ includes itself only": rule_mm_includes,
     "mm/ is entered by its doors": rule_mm_doors,
+    "mmu_lock is taken by mm/lock.h": rule_mm_lock,
     "vendor headers stay in their folder": rule_vendor_includes,
     "vendor words stay in their folder": rule_vendor_words,
     "vendor folders mirror each other": rule_vendor_mirror,

@@ -10,6 +10,7 @@ from . import build
 from .config import ROOT, build_dir
 
 EXPLORE_SECONDS = 12
+SIGNAL = "vmm/signal"
 SCHEDULER = {"host/runqueue", "host/sched", "host/thread", "host/timer"}
 
 
@@ -33,9 +34,9 @@ class Kit:
         return users
 
     def units(self, files: Sequence[str]) -> list[str]:
-        """Other rooms use mm/'s headers, too, but these tests run nothing of them but the scheduler."""
+        """Other rooms use mm/'s headers, too, but these tests run nothing of them but what is named above."""
         units = set().union(*(self.users.get(name, set()) for name in files))
-        return sorted(unit for unit in units if unit.startswith(("mm/", "tests/")) or unit in SCHEDULER)
+        return sorted(unit for unit in units if unit.startswith(("mm/", "tests/")) or unit in SCHEDULER | {SIGNAL})
 
     def compile_argv(self, unit: str, target: Path) -> list[str]:
         return [*self.compiler, *self.flags, "-c", "-o", str(target), f"{unit}.c"]

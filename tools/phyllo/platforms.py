@@ -48,6 +48,7 @@ class BootSpec:
     cpu: str = ""  # another CPU model than the platform's
     tty: bool = False  # the console is to take input
     iso: Path | None = None  # boot this image as it is instead of making one
+    icount: bool = False  # QEMU: time is instructions, every run is the same
 
 
 @dataclass
@@ -72,9 +73,13 @@ def qemu_base(spec: BootSpec) -> list[str]:
     else:
         # EPYC: the one model with SVM, NPT and 1G pages under TCG
         accel, cpu = "tcg,thread=multi", "EPYC"
+    clock: list[str] = []
+    if spec.icount:
+        accel = "tcg"
+        clock = ["-icount", "shift=0,sleep=off", "-rtc", "base=2020-01-01T00:00:00,clock=vm"]
     return [
         "qemu-system-x86_64",
-        "-accel", accel, "-cpu", spec.cpu or cpu,
+        "-accel", accel, "-cpu", spec.cpu or cpu, *clock,
         "-smp", str(spec.smp), "-m", f"{spec.mem}M",
         "-display", "none", "-monitor", "none", "-serial", "stdio",
         "-no-reboot", "-nic", "none",

@@ -34,7 +34,7 @@ def say(text: str) -> None:
 def scenario(req: Request) -> list[Module]:
     if req.guest:
         return [module_from_file(req.guest, FOREIGN_GUEST_OPTIONS)]
-    return [build.guest_module(name) for name in build.DEFAULT_GUESTS]
+    return build.default_modules()
 
 
 def command_line(req: Request, interactive: bool) -> str:
@@ -128,7 +128,7 @@ def iso_entries(modules: Sequence[Module]) -> str:
 def command_iso() -> int:
     deps.install(["python", "build", "iso"])
     build.make("all")
-    modules = [build.guest_module(name) for name in build.DEFAULT_GUESTS]
+    modules = build.default_modules()
     out = build_dir() / "phyllo.iso"
     build_iso(out, build.elf_path(), modules, grub_config(iso_entries(modules), timeout=5))
     say(f"{out} is {out.stat().st_size >> 20} MiB, for BIOS and UEFI, CD and USB stick")

@@ -12,6 +12,8 @@ from .suite_hosted import STRESS_SECONDS, STRESS_SECONDS_SHORT, explore_tests, f
 from .suite_hosted import runner_tests, stress_tests
 from .suite_negative import negative_tests
 from .suite_run import run_tests
+from .suite_smp import smp_tests
+from .suite_vms import vms_tests
 from .testing import Test, report, run_all, select
 
 
@@ -26,7 +28,8 @@ def check_list() -> list[Test]:
 
 def test_list() -> list[Test]:
     """Everything; the long ones first among the booted, so that the end is not one long test alone."""
-    return [*host_list(STRESS_SECONDS), *booted_tests(), *negative_tests(), *run_tests(), *fuzz_tests()]
+    booted = [*smp_tests(), *booted_tests(), *vms_tests(), *negative_tests(), *run_tests()]
+    return [*host_list(STRESS_SECONDS), *booted, *fuzz_tests()]
 
 
 def command(tests: list[Test], needs: tuple[str, ...], targets: tuple[str, ...]) -> int:

@@ -81,7 +81,7 @@ def pack_test(platform: str, pack: str, names: Sequence[str]) -> Test:
 
 # ---- what the MMU can do, in each way to map ---------------------------------------------
 
-MMU_KERNELS = ("mode", "protect", "age", "dirty", "slots", "zapall", "migrate", "nxhuge")
+MMU_KERNELS = ("mode", "protect", "age", "dirty", "slots", "zapall", "migrate", "nxhuge", "latency")
 
 # Bochs executes a tenth of what QEMU does: less memory, fewer rounds.
 MMU_SIZES = {
@@ -194,12 +194,12 @@ def iso_test(path: str) -> Test:
 
     def run(work: Path) -> list[Case]:
         work.mkdir(parents=True, exist_ok=True)
-        modules = kernels(build.DEFAULT_GUESTS)
+        modules = build.default_modules()
         iso = build_dir() / "tests" / f"iso-{path}.iso"
         build_iso(iso, build.elf_path(), modules, grub_config(iso_entries(modules), timeout=0))
         try:
             return boot_and_judge(
-                make_spec("qemu-svm", boot=path, iso=iso, mem=1024), Expect(ktap=build.DEFAULT_GUESTS), work
+                make_spec("qemu-svm", boot=path, iso=iso, mem=1024), Expect(ktap=build.DEFAULT_NAMES), work
             )
         finally:
             iso.unlink()

@@ -27,6 +27,12 @@ CRASHES = {
     "hang": "ran out in stage 'waiting for what never comes'",
 }
 
+# crash=: what the watchdog says of it, and in which function
+OVERSTAYS = {
+    "irqoff": r"interrupts (were )?off.*\n( +[0-9a-f]{16} .*\n)*? +[0-9a-f]{16}  crash_irqoff\+",
+    "lockhold": r"has not let go of the CPU for \d+ ms\n( +[0-9a-f]{16} .*\n)*? +[0-9a-f]{16}  crash_lockhold\+",
+}
+
 # The start of an error in the log.
 SENTENCE = r"^\[[^]]*\] error: "
 
@@ -116,7 +122,7 @@ REPORT = [
 
 def variant(kernel: str, file: str, options: str = "") -> Module:
     """A test kernel under another name, so that one boot can hold it twice."""
-    return Module(f"{file}.elf", build.guest_module(kernel).data, options)
+    return build.named_module(file, kernel, options)
 
 
 def stopped(*names: str) -> list[tuple[str, str]]:
@@ -236,6 +242,22 @@ def crash_test(platform: str, crash: str) -> Test:
     return boot_test(f"crash-{crash}-{platform}", hello, expect, platform=platform, cmdline=f"crash={crash}")
 
 
+def watchdog_test(platform: str, smp: int, how: str) -> Test:
+    """Who keeps interrupts off, or a lock, for too long is named once, and the run goes on.  On QEMU by
+    -icount: how long something takes must not depend on what else the host does."""
+    again = ("says it once", r"watchdog:[\s\S]*watchdog:")
+    expect = Expect(ktap=("hello",), says=[("names the function", OVERSTAYS[how])], never=[again], watchdog=True)
+    return boot_test(
+        f"watchdog-{how}-{platform}-{smp}",
+        hello,
+        expect,
+        platform=platform,
+        smp=smp,
+        icount=platform == "qemu-svm",
+        cmdline=f"crash={how} watchdog={100 if platform == 'qemu-svm' else 400}",
+    )
+
+
 def poor_machines() -> list[Test]:
     no_virt = Expect(code=EXIT_NO_VIRT, end="failed", says=[("says what is missing", "AMD-V|SVM")])
     no_vmx = Expect(end="failed", says=[("says what is missing", "VT-x|VMX")])
@@ -258,4 +280,6 @@ def negative_tests() -> list[Test]:
     tests += [test for vendor in VENDORS for test in stopped_guests(vendor)]
     tests += [crash_test("qemu-svm", crash) for crash in CRASHES]
     tests += [crash_test("bochs-vmx", crash) for crash in ("pf", "stack", "text", "exec")]
+    tests += [watchdog_test(vendor, 2, how) for vendor in VENDORS for how in OVERSTAYS]
+    tests += [watchdog_test(vendor, 1, how) for vendor in VENDORS for how in OVERSTAYS]
     return tests

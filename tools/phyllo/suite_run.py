@@ -47,8 +47,12 @@ def run_case(name: str, good: bool, pattern: str, **env: str) -> Case:
 # ---- on a terminal ---------------------------------------------------------------------------
 
 
+# The prompt that comes when all guests have ended.
+LAST_PROMPT = re.compile(rb"guests run, [\s\S]*\nphyllo> ")
+
+
 def run_on_terminal(keys: str, act: Callable[[int, int], None], **env: str) -> tuple[Optional[int], str]:
-    """Run on a terminal of its own; at the first prompt act(descriptor of the terminal, pid) is called."""
+    """Run on a terminal of its own; at the last prompt act(descriptor of the terminal, pid) is called."""
     master, slave = pty.openpty()
     proc = spawn(ARGV, cwd=ROOT, env=environment(**env), stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
@@ -60,7 +64,7 @@ def run_on_terminal(keys: str, act: Callable[[int, int], None], **env: str) -> t
                     output += os.read(master, 65536)
                 except OSError:  # the other side is closed
                     break
-            if not acted and b"\nphyllo> " in output:
+            if not acted and LAST_PROMPT.search(output.replace(b"\r", b"")):
                 acted = True
                 os.write(master, keys.encode())
                 act(master, proc.pid)
@@ -97,8 +101,9 @@ def hang_path() -> str:
 
 def quit_case() -> Case:
     """The prompt takes commands, and the end is a good one."""
-    code, output = run_on_terminal("guests\rquit\r", lambda terminal, pid: None, GUEST=hello_path())
-    return compare("prompt takes commands", True, code, output, r"^  hello +\d+ MiB$[\s\S]*^phyllo: ok, in")
+    code, output = run_on_terminal("vms\rquit\r", lambda terminal, pid: None, GUEST=hello_path())
+    listed = r"^ +1 hello +off .* started 1 time[\s\S]*^phyllo: ok, in"
+    return compare("prompt takes commands", True, code, output, listed)
 
 
 def interrupt_case() -> Case:
@@ -123,7 +128,7 @@ def interrupt_case() -> Case:
 def run_group(work: Path) -> list[Case]:
     """One after the other: they share the directory of `make run`."""
     usage = r"allowed are: qemu-svm, bochs-vmx, kvm"
-    tripped = r"FAILED .*2 s; the last stage reached was: guest"
+    tripped = r"FAILED .*2 s; the last stage reached was: guests"
     return [
         run_case("demonstration guests", True, r"^phyllo: ok, in .* on qemu-svm \(pvh\)$"),
         run_case("names platform and reason", True, r"^phyllo: platform qemu-svm \(.+\)", GUEST=hello_path(), SMP="1"),

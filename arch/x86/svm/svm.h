@@ -53,6 +53,10 @@ struct svm_vcpu {
 	bool iret_seen;    /* it is at iret_rip, not done yet */
 	uint64_t iret_rip;
 
+	/* The shadow of STI or MOV SS: exits at this RIP that it is believed to have outlived. */
+	unsigned shadow_exits;
+	uint64_t shadow_rip;
+
 	/* Neither VMRUN nor VMLOAD switches these: moved by load and put. */
 	uint64_t dr[4];
 	uint64_t tsc_aux;
@@ -74,6 +78,7 @@ int svm_vcpu_create(struct vcpu *vcpu);
 void svm_vcpu_destroy(struct vcpu *vcpu);
 void svm_vcpu_load(struct vcpu *vcpu);
 void svm_vcpu_put(struct vcpu *vcpu);
+void svm_clear_debug(struct vcpu *vcpu);
 void svm_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit);
 void svm_set_root(struct vcpu *vcpu, hpa_t root);
 void svm_flush_tlb(struct vcpu *vcpu);
@@ -106,6 +111,7 @@ void svm_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value);
 uint64_t svm_get_efer(struct vcpu *vcpu);
 void svm_set_efer(struct vcpu *vcpu, uint64_t efer);
 unsigned svm_get_cpl(struct vcpu *vcpu);
+void svm_get_code(struct vcpu *vcpu, struct vm_code *out);
 void svm_get_segment(struct vcpu *vcpu, enum vm_seg seg, struct vm_segment *out);
 int svm_get_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 int svm_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
@@ -123,8 +129,12 @@ void svm_event_inject(struct vcpu *vcpu);
 void svm_event_recover(struct vcpu *vcpu);
 /* After an exit while NMIs are blocked: has the IRET been reached, has it been done? */
 void svm_nmi_track(struct vcpu *vcpu);
+/* As if nothing had ever been delivered. */
+void svm_event_reset(struct svm_vcpu *svm);
+/* After an exit: has the shadow, if there was one, ended? */
+void svm_shadow_track(struct vcpu *vcpu);
 bool svm_intr_allowed(struct vcpu *vcpu);
-void svm_request_intr_window(struct vcpu *vcpu, bool on);
+bool svm_request_intr_window(struct vcpu *vcpu, bool on);
 bool svm_nmi_allowed(struct vcpu *vcpu);
 void svm_request_nmi_window(struct vcpu *vcpu, bool on);
 unsigned svm_get_cr8(struct vcpu *vcpu);

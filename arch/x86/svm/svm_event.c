@@ -56,6 +56,14 @@ void svm_nmi_track(struct vcpu *vcpu)
 	}
 }
 
+void svm_event_reset(struct svm_vcpu *svm)
+{
+	svm->nmi_blocked = svm->iret_seen = false;
+	intercept_iret(svm, false);
+	svm->vmcb->control.int_state &= ~VMCB_INT_SHADOW;
+	svm->shadow_exits = 0;
+}
+
 bool svm_nmi_allowed(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
@@ -66,6 +74,32 @@ bool svm_nmi_allowed(struct vcpu *vcpu)
 /* The IRET intercept, which is on anyway.  A shadow ends by itself at the next exit. */
 void svm_request_nmi_window(struct vcpu *vcpu, bool on)
 {
+}
+
+/* ---- shadows ------------------------------------------------------------------------ */
+
+/* Exits at one RIP after which an instruction that loops to itself has surely been executed. */
+#define SHADOW_EXITS 16
+
+/*
+ * QEMU does not load int_state: a shadow at VMRUN is none, and the next exit at the same RIP says
+ * so.  An interrupt before the instruction would be wrong (the HLT behind an STI would miss it), so
+ * the shadow stays until RIP moves.
+ */
+void svm_shadow_track(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+	struct vmcb_control *c = &svm->vmcb->control;
+
+	if (c->int_state & VMCB_INT_SHADOW) {
+		svm->shadow_exits = SHADOW_EXITS;
+		svm->shadow_rip = vcpu->regs.rip;
+	} else if (svm->shadow_exits && vcpu->regs.rip == svm->shadow_rip) {
+		svm->shadow_exits--;
+		c->int_state |= VMCB_INT_SHADOW;
+	} else {
+		svm->shadow_exits = 0;
+	}
 }
 
 /* ---- injection ---------------------------------------------------------------------- */
@@ -116,12 +150,14 @@ bool svm_intr_allowed(struct vcpu *vcpu)
 
 /*
  * A virtual interrupt of the highest priority that is never delivered: its intercept fires
- * in the instant in which it could be.
+ * in the instant in which it could be.  In a shadow that might be too early: svm_shadow_track().
  */
-void svm_request_intr_window(struct vcpu *vcpu, bool on)
+bool svm_request_intr_window(struct vcpu *vcpu, bool on)
 {
 	struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
+	bool shadow = on && (c->int_state & VMCB_INT_SHADOW);
 
+	on = on && !shadow;
 	if (on) {
 		c->int_ctl |= VMCB_V_IRQ | VMCB_V_IGN_TPR | VMCB_V_PRIO_MASK;
 		c->intercept_misc1 |= INTERCEPT_VINTR;
@@ -130,11 +166,13 @@ void svm_request_intr_window(struct vcpu *vcpu, bool on)
 		c->intercept_misc1 &= ~INTERCEPT_VINTR;
 	}
 	c->clean &= ~(VMCB_CLEAN_INT_CTL | VMCB_CLEAN_INTERCEPTS);
+	return !shadow;
 }
 
 void svm_clear_intr_shadow(struct vcpu *vcpu)
 {
 	svm_of(vcpu)->vmcb->control.int_state &= ~VMCB_INT_SHADOW;
+	svm_of(vcpu)->shadow_exits = 0;
 }
 
 /* SVM has no pending debug exceptions: the trap is injected, with what it leaves in DR6. */

@@ -110,8 +110,28 @@ void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *st)
 	s->cr4 = st->cr4;
 	s->efer = st->efer | EFER_SVME;
 	s->dr7 = st->dr7;
+	svm_event_reset(svm_of(vcpu));
 	vmcb->control.clean = 0;
 	svm_flush_tlb(vcpu);
+}
+
+/* Straight from the VMCB: this is on the way of most exits that have no instruction length. */
+void svm_get_code(struct vcpu *vcpu, struct vm_code *out)
+{
+	const struct vmcb_save *s = &svm_of(vcpu)->vmcb->save;
+
+	out->cr0 = s->cr0;
+	out->cr3 = s->cr3;
+	out->cr4 = s->cr4;
+	out->efer = s->efer & ~EFER_SVME;
+	out->cpl = s->cpl;
+	if ((s->cs.attr & VMCB_SEG_L) && (s->efer & EFER_LMA)) {
+		out->gva = vcpu->regs.rip;
+		out->size = 8;
+	} else {
+		out->gva = (uint32_t)(s->cs.base + vcpu->regs.rip);
+		out->size = s->cs.attr & VMCB_SEG_DB ? 4 : 2;
+	}
 }
 
 /* ---- control registers ------------------------------------------------------------ */

@@ -182,6 +182,18 @@ void svm_vcpu_put(struct vcpu *vcpu)
 	}
 }
 
+void svm_clear_debug(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+
+	write_dr0(0);
+	write_dr1(0);
+	write_dr2(0);
+	write_dr3(0);
+	vmcb->save.dr6 = DR6_RESET;
+	vmcb->control.clean &= ~VMCB_CLEAN_DRX;
+}
+
 /* ---- run ---------------------------------------------------------------------------- */
 
 void svm_host_machine_check(void)
@@ -226,6 +238,8 @@ void svm_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 	regs->cr2 = vmcb->save.cr2;
 	vmcb->control.tlb_control = VMCB_TLB_NOTHING;
 	vmcb->control.clean = svm->clean_mask;
+	if (svm->shadow_exits || vmcb->control.int_state & VMCB_INT_SHADOW)
+		svm_shadow_track(vcpu);
 	if (vmcb->control.exit_int_info & VMCB_EVENT_VALID)
 		svm_event_recover(vcpu);
 	if (svm->nmi_blocked)

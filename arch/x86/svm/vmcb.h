@@ -143,6 +143,8 @@ enum vmcb_exit_code {
 
 /* attr: the access byte in 7:0, then AVL, L, D/B, G in 11:8. */
 #define VMCB_SEG_PRESENT (1u << 7)
+#define VMCB_SEG_L       (1u << 9)
+#define VMCB_SEG_DB      (1u << 10)
 
 struct vmcb_seg {
 	uint16_t selector;

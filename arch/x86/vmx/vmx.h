@@ -52,6 +52,7 @@ extern struct vmx_controls vmx_controls;
 /* ---- a vCPU -------------------------------------------------------------------------- */
 
 #define VMX_NO_CPU (~0u)
+#define DR6_RESET 0xffff0ff0ul
 
 /* MSRs that VM entry and exit leave alone and the hypervisor itself has no use for. */
 #define VMX_SWITCHED_MSRS 5
@@ -82,6 +83,7 @@ int vmx_vcpu_create(struct vcpu *vcpu);
 void vmx_vcpu_destroy(struct vcpu *vcpu);
 void vmx_vcpu_load(struct vcpu *vcpu);
 void vmx_vcpu_put(struct vcpu *vcpu);
+void vmx_clear_debug(struct vcpu *vcpu);
 void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit);
 void vmx_set_root(struct vcpu *vcpu, hpa_t root);
 void vmx_flush_tlb(struct vcpu *vcpu);
@@ -104,6 +106,7 @@ void vmx_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value);
 uint64_t vmx_get_efer(struct vcpu *vcpu);
 void vmx_set_efer(struct vcpu *vcpu, uint64_t efer);
 unsigned vmx_get_cpl(struct vcpu *vcpu);
+void vmx_get_code(struct vcpu *vcpu, struct vm_code *out);
 void vmx_get_segment(struct vcpu *vcpu, enum vm_seg seg, struct vm_segment *out);
 int vmx_get_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 int vmx_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
@@ -126,7 +129,7 @@ uint32_t vmx_event_encode(const struct vm_event *event, bool protected_mode);
 void vmx_event_inject(struct vcpu *vcpu);
 void vmx_event_recover(struct vcpu *vcpu, uint32_t info);
 bool vmx_intr_allowed(struct vcpu *vcpu);
-void vmx_request_intr_window(struct vcpu *vcpu, bool on);
+bool vmx_request_intr_window(struct vcpu *vcpu, bool on);
 bool vmx_nmi_allowed(struct vcpu *vcpu);
 void vmx_request_nmi_window(struct vcpu *vcpu, bool on);
 unsigned vmx_get_cr8(struct vcpu *vcpu);

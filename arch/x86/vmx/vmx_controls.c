@@ -144,6 +144,7 @@ void vmx_controls_describe(const struct vmx_cap *cap, const struct vmx_controls 
 		.max_leaf_level = PG_LEVEL_4K,
 		.hw_ad = ctl->eptp_bits & EPTP_AD,
 		.pml = ctl->pml,
+		.nmi_kicks = true,
 		.nrips = true,
 		.asids = vpid ? 0xffff : 0,
 	};

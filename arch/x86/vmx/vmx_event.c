@@ -81,9 +81,10 @@ static void set_proc(struct vcpu *vcpu, uint32_t bit, bool on)
 	vmcs_write(VMCS_PROC, proc);
 }
 
-void vmx_request_intr_window(struct vcpu *vcpu, bool on)
+bool vmx_request_intr_window(struct vcpu *vcpu, bool on)
 {
 	set_proc(vcpu, PROC_INTR_WINDOW, on);
+	return true;
 }
 
 /* ---- NMIs ---------------------------------------------------------------------------- */

@@ -134,6 +134,24 @@ uint64_t vmx_get_efer(struct vcpu *vcpu)
 	return vmcs_read(VMCS_GUEST_EFER);
 }
 
+void vmx_get_code(struct vcpu *vcpu, struct vm_code *out)
+{
+	uint32_t attr = (uint32_t)vmcs_read(VMCS_GUEST_ATTR(SEG_CS));
+	uint64_t efer = vmx_get_efer(vcpu);
+	bool long_mode = (attr & SEG_ATTR_L) && (efer & EFER_LMA);
+	uint64_t base = long_mode ? 0 : vmcs_read(VMCS_GUEST_BASE(SEG_CS));
+
+	*out = (struct vm_code){
+		.cr0 = vmx_get_cr(vcpu, 0),
+		.cr3 = vmx_get_cr(vcpu, 3),
+		.cr4 = vmx_get_cr(vcpu, 4),
+		.efer = efer,
+		.gva = long_mode ? vcpu->regs.rip : (uint32_t)(base + vcpu->regs.rip),
+		.size = long_mode ? 8 : attr & SEG_ATTR_DB ? 4 : 2,
+		.cpl = vmx_get_cpl(vcpu),
+	};
+}
+
 void vmx_set_efer(struct vcpu *vcpu, uint64_t efer)
 {
 	write_guest_efer(vmx_of(vcpu), efer);
@@ -286,5 +304,5 @@ void vmx_state_init(struct vcpu *vcpu)
 	vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
 	for (unsigned i = 0; i < 4; i++)
 		vmcs_write(VMCS_PDPTE(i), 0);
-	vmx_of(vcpu)->dr6 = 0xffff0ff0;
+	vmx_of(vcpu)->dr6 = DR6_RESET;
 }

@@ -196,9 +196,17 @@ static void debug_put(struct vmx_vcpu *v)
 	__asm__ volatile("mov %%db6, %0" : "=r"(v->dr6));
 }
 
+void vmx_clear_debug(struct vcpu *vcpu)
+{
+	static const struct vmx_vcpu cleared = { .dr6 = DR6_RESET };
+
+	debug_load(&cleared);
+}
+
 void vmx_vcpu_load(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *v = vmx_of(vcpu);
+	unsigned cpu = machine_cpu_id();
 
 	if (!vmx_ptrld(v->vmcs_pa))
 		panic("VMPTRLD of vCPU %u's VMCS at 0x%lx failed", vcpu->id, v->vmcs_pa);
@@ -206,9 +214,9 @@ void vmx_vcpu_load(struct vcpu *vcpu)
 	vmx_msrs_load(v);
 	debug_load(v);
 	/* What it left on this CPU before it went elsewhere, or a former owner of its VPID. */
-	if (v->last_cpu != vcpu->cpu)
+	if (v->last_cpu != cpu)
 		v->flush_ept = v->flush_vpid = true;
-	v->last_cpu = vcpu->cpu;
+	v->last_cpu = cpu;
 }
 
 void vmx_vcpu_put(struct vcpu *vcpu)

@@ -11,44 +11,52 @@
 uintptr_t apic_base = 0xfee00000;
 struct irq_log irq;
 
-static void handle_nmi(void)
+static void take_nmi(struct irq_log *log)
 {
-	if (++irq.nmi_depth > irq.nmi_depth_max)
-		irq.nmi_depth_max = irq.nmi_depth;
-	irq.nmis++;
-	if (irq.nmi_action)
-		irq.nmi_action();
-	irq.nmi_depth--;
+	if (++log->nmi_depth > log->nmi_depth_max)
+		log->nmi_depth_max = log->nmi_depth;
+	log->nmis++;
+	if (log->nmi_action)
+		log->nmi_action();
+	log->nmi_depth--;
 }
 
-static bool handle(struct trap_frame *f)
+bool irq_take(struct irq_log *log, const struct trap_frame *f)
 {
 	if (f->vector == VEC_NMI) {
-		handle_nmi();
+		take_nmi(log);
 		return true;
 	}
 	if (f->vector < 0x20 || f->vector == VEC_USER_RETURN)
 		return false;
-	irq.log[irq.count++ % IRQ_LOG_SIZE] = (uint8_t)f->vector;
-	irq.rip = f->rip;
-	if (irq.action)
-		irq.action((unsigned)f->vector);
+	log->log[log->count++ % IRQ_LOG_SIZE] = (uint8_t)f->vector;
+	log->of_vector[f->vector]++;
+	log->rip = f->rip;
+	if (log->action)
+		log->action((unsigned)f->vector);
 	apic_write(APIC_EOI, 0);
 	return true;
+}
+
+static bool handle(struct trap_frame *f)
+{
+	return irq_take(&irq, f);
+}
+
+void pic_mask(void)
+{
+	outb(0x21, 0xff);
+	outb(0xa1, 0xff);
 }
 
 void irq_init(void)
 {
 	trap_hook = handle;
-	outb(0x21, 0xff);
-	outb(0xa1, 0xff);
+	pic_mask();
 }
 
-void apic_begin(void)
+void apic_reset(void)
 {
-	cli();
-	memset(&irq, 0, sizeof(irq));
-	apic_base = rdmsr(MSR_APIC_BASE) & APIC_BASE_ADDRESS;
 	apic_write(APIC_SVR, APIC_SVR_ON);
 	apic_write(APIC_TPR, 0);
 	apic_write(APIC_TIMER_INITIAL, 0);
@@ -57,6 +65,14 @@ void apic_begin(void)
 	apic_write(APIC_LVT_ERROR, APIC_MASKED);
 	apic_write(APIC_ESR, 0);
 	apic_write(APIC_ESR, 0);
+}
+
+void apic_begin(void)
+{
+	cli();
+	memset(&irq, 0, sizeof(irq));
+	apic_base = rdmsr(MSR_APIC_BASE) & APIC_BASE_ADDRESS;
+	apic_reset();
 }
 
 void apic_timer(uint32_t lvt, uint32_t divide, uint32_t count)

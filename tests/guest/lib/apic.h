@@ -68,16 +68,23 @@ void apic_timer(uint32_t lvt, uint32_t divide, uint32_t count);
 
 struct irq_log {
 	volatile unsigned count, nmis;
+	volatile unsigned of_vector[256];
 	unsigned nmi_depth, nmi_depth_max;
 	uint8_t log[IRQ_LOG_SIZE];       /* vectors */
 	uint64_t rip;                    /* that was interrupted last */
 	void (*action)(unsigned vector); /* in the handler, before its EOI */
 	void (*nmi_action)(void);
 };
-extern struct irq_log irq;
+extern struct irq_log irq; /* of a kernel with one processor; see smp.h for others */
 
 /* Once: interrupts and NMIs go to the log, the 8259s are masked. */
 void irq_init(void);
+void pic_mask(void);
+/* An interrupt or NMI goes to the log; false: it is neither. */
+bool irq_take(struct irq_log *log, const struct trap_frame *f);
+/* This processor's APIC: on, nothing armed, no errors. */
+void apic_reset(void);
+/* The same, with interrupts off and an empty log. */
 void apic_begin(void);
 /* Until the log has so many; false: they do not come. */
 bool irq_wait(unsigned count);

@@ -104,6 +104,8 @@ const char *info_option(const char *name);
 bool info_option_is(const char *name, const char *value);
 /* The decimal number of word NAME=; false: not there, or no number. */
 bool info_number(const char *name, uint32_t *out);
+/* The same, with what holds when the word is not there. */
+uint32_t info_number_or(const char *name, uint32_t otherwise);
 
 /*
  * RAM at or above 1 MiB that nothing lives in, page by page: calls fn with each largest
@@ -156,6 +158,8 @@ struct ktap_test {
 
 /* 0 when all passed, else 1. */
 int ktap_main(const struct ktap_test *tests, unsigned count);
+/* The whole report of a kernel that cannot run here: all is skipped.  -> 0. */
+int ktap_skip_all(const char *reason);
 /* Records a failure of the running test and says where; the test goes on. */
 __attribute__((format(printf, 3, 4)))
 void ktap_fail(const char *file, int line, const char *fmt, ...);

@@ -209,3 +209,10 @@ bool info_number(const char *name, uint32_t *out)
 		*out = *out * 10 + (*s - '0');
 	return true;
 }
+
+uint32_t info_number_or(const char *name, uint32_t otherwise)
+{
+	uint32_t value;
+
+	return info_number(name, &value) ? value : otherwise;
+}

@@ -53,14 +53,14 @@ void trap_load_gdt(const void *gdt, uint16_t limit)
 			 : : "m"(p), "i"(SEL_CODE64), "r"(SEL_DATA) : "memory");
 }
 
-static void load_tss(void)
+void trap_load_tss(uint64_t *gdt, struct tss *tss, void *df_stack_top)
 {
-	uint64_t base = (uintptr_t)&trap_tss;
-	uint64_t *desc = &boot_gdt[SEL_TSS / 8];
+	uint64_t base = (uintptr_t)tss;
+	uint64_t *desc = &gdt[SEL_TSS / 8];
 
-	trap_tss.ist[DF_IST - 1] = (uintptr_t)df_stack + sizeof(df_stack);
-	trap_tss.io_map = sizeof(trap_tss);
-	desc[0] = (sizeof(trap_tss) - 1) | (base & 0xffffff) << 16 | TSS_AVAILABLE << 40 |
+	tss->ist[DF_IST - 1] = (uintptr_t)df_stack_top;
+	tss->io_map = sizeof(*tss);
+	desc[0] = (sizeof(*tss) - 1) | (base & 0xffffff) << 16 | TSS_AVAILABLE << 40 |
 		  (base >> 24 & 0xff) << 56;
 	desc[1] = base >> 32;
 	__asm__ volatile("ltr %w0" : : "r"(SEL_TSS) : "memory");
@@ -73,7 +73,7 @@ void trap_init(void)
 			 v == VEC_BP ? GATE_USER : GATE_INTERRUPT);
 	set_gate(VEC_USER_RETURN, (uintptr_t)user_return_entry, GATE_USER);
 	trap_load_idt(trap_idt, sizeof(trap_idt) - 1);
-	load_tss();
+	trap_load_tss(boot_gdt, &trap_tss, df_stack + sizeof(df_stack));
 }
 
 void trap_arm(void)
@@ -81,7 +81,7 @@ void trap_arm(void)
 	trap = (struct trap){ 0 };
 }
 
-static _Noreturn void report(const struct trap_frame *f)
+void trap_report(const struct trap_frame *f)
 {
 	printf("# rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
 	printf("# rsi %016lx rdi %016lx rbp %016lx rsp %016lx\n", f->rsi, f->rdi, f->rbp, f->rsp);
@@ -97,7 +97,7 @@ void trap_handle(struct trap_frame *f)
 		return;
 	/* A double fault has no way back. */
 	if (!trap.resume || f->vector == VEC_DF)
-		report(f);
+		trap_report(f);
 	trap.count++;
 	trap.vector = f->vector;
 	trap.error = f->error;

@@ -59,6 +59,10 @@ void trap_init(void);
 void trap_load_idt(const void *idt, uint16_t limit);
 /* Loads a copy of boot_gdt at another place, segment registers included. */
 void trap_load_gdt(const void *gdt, uint16_t limit);
+/* Describes the TSS in the GDT that is loaded, with a stack for double faults, and loads it. */
+void trap_load_tss(uint64_t *gdt, struct tss *tss, void *df_stack_top);
+/* Prints what a processor had in its registers, and ends the kernel. */
+_Noreturn void trap_report(const struct trap_frame *f);
 
 /* Calls fn(arg) in ring 3 with IOPL 0 and interrupts off; exceptions come back here as ever. */
 void user_call(void (*fn)(void *arg), void *arg);

@@ -28,7 +28,11 @@
 #define CR4_LA57 (1ul << 12)
 #define CR4_VMXE (1ul << 13)
 #define CR4_SMXE (1ul << 14)
+#define CR4_UMIP (1ul << 11)
 #define CR4_OSXSAVE (1ul << 18)
+#define CR4_SMEP (1ul << 20)
+#define CR4_SMAP (1ul << 21)
+#define CR4_PKE (1ul << 22)
 
 #define EFER_SCE (1ul << 0)
 #define EFER_LME (1ul << 8)
@@ -40,6 +44,7 @@
 #define RFLAGS_TF (1ul << 8)
 #define RFLAGS_IF (1ul << 9)
 #define RFLAGS_DF (1ul << 10)
+#define RFLAGS_AC (1ul << 18)
 
 #define DR6_BS (1ul << 14)
 

@@ -48,8 +48,12 @@ static char path[DEPTH_MAX + 2];
 
 void explore_track(void *p, size_t size)
 {
-	if (tracked_count == TRACKED_MAX)
-		explore_fail("too many tracked regions");
+	size_t all = size;
+
+	for (unsigned i = 0; i < tracked_count; i++)
+		all += tracked[i].size;
+	if (tracked_count == TRACKED_MAX || all > TRACKED_SIZE)
+		explore_fail("too much is tracked: %u regions, %zu bytes", tracked_count + 1, all);
 	tracked[tracked_count].p = p;
 	tracked[tracked_count++].size = size;
 }

@@ -13,7 +13,7 @@
 
 /* Fake physical memory lies here, small objects behind it: an address tells what it is. */
 #define EXPLORE_ARENA_VA   0x200000000000ul
-#define EXPLORE_ARENA_SIZE (64ul << 20)
+#define EXPLORE_ARENA_SIZE (2ul << 30)
 
 enum explore_op {
 	EXPLORE_LOAD,

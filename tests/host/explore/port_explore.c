@@ -22,9 +22,11 @@
 
 #define CHUNK_PAGES  512u
 #define ARENA_PAGES  (EXPLORE_ARENA_SIZE / PAGE_SIZE)
-/* Single pages come from the first half, chunks of 2M from the second. */
-#define SMALL_PAGES  (ARENA_PAGES / 2)
-#define CHUNKS       ((ARENA_PAGES - SMALL_PAGES) / CHUNK_PAGES)
+/* Single pages come first, then chunks of 2M; the second half is the one chunk of 1G. */
+#define SMALL_PAGES  8192u
+#define CHUNKS       16u
+#define GIG_PAGES    (CHUNK_PAGES * CHUNK_PAGES)
+#define GIG_FIRST    (ARENA_PAGES / 2)
 
 #define OBJECTS_VA   (EXPLORE_ARENA_VA + EXPLORE_ARENA_SIZE)
 #define OBJECTS_MAX  1024u
@@ -38,8 +40,10 @@ struct hosted_hooks hosted_hooks;
 void (*explore_obj_free)(void *obj);
 
 uint8_t explore_page_state[ARENA_PAGES];
+unsigned explore_deny;
 static bool page_seen[ARENA_PAGES];     /* may hold something else than zeroes */
 static uint16_t chunk_used[CHUNKS];     /* pages of it that are out */
+static uint32_t gig_used;
 static uint32_t free_page[SMALL_PAGES]; /* freed in this interleaving */
 static unsigned free_count, small_next, chunk_next, objects_next;
 static bool reuse_pages;
@@ -75,6 +79,7 @@ static void take_back(void)
 	memset(explore_page_state, PAGE_FREE, sizeof(explore_page_state));
 	memset(chunk_used, 0, sizeof(chunk_used));
 	pages_used = objects_used = 0;
+	gig_used = 0;
 }
 
 void port_explore_reset(bool reuse)
@@ -83,6 +88,7 @@ void port_explore_reset(bool reuse)
 	if (pages_used || objects_used)
 		take_back();
 	free_count = small_next = chunk_next = 0;
+	explore_deny = 0;
 	map_objects();
 	explore_obj_free = NULL;
 	ticks = 0;
@@ -178,8 +184,33 @@ static hpa_t alloc_chunk(unsigned flags)
 	return HPA_INVALID;
 }
 
+/* Pages that nobody looked at are zero. */
+static hpa_t alloc_gig(unsigned flags)
+{
+	bool *seen = &page_seen[GIG_FIRST], *end = seen + GIG_PAGES;
+
+	if (gig_used || !(flags & PORT_ZERO))
+		return HPA_INVALID;
+	gig_used = GIG_PAGES;
+	pages_used += GIG_PAGES;
+	memset(&explore_page_state[GIG_FIRST], PAGE_CHUNK, GIG_PAGES);
+	while ((seen = memchr(seen, true, (size_t)(end - seen))))
+		prepare_page((uint64_t)(seen - page_seen), flags);
+	return hpa_of(GIG_FIRST);
+}
+
+/* A scenario may have some fail, at moments that the seed chooses. */
+static bool denied(void)
+{
+	return explore_deny && sched.current && explore_choose(explore_deny) == explore_deny - 1;
+}
+
 hpa_t port_pages_alloc(unsigned order, unsigned flags)
 {
+	if (denied())
+		return HPA_INVALID;
+	if (order == 18)
+		return alloc_gig(flags);
 	return order == 0 ? alloc_page(flags) : order == 9 ? alloc_chunk(flags) : HPA_INVALID;
 }
 
@@ -189,7 +220,9 @@ static void poison_page(uint64_t page)
 
 	explore_page_state[page] = PAGE_FREE;
 	pages_used--;
-	if (page >= SMALL_PAGES)
+	if (page >= GIG_FIRST)
+		gig_used--;
+	else if (page >= SMALL_PAGES)
 		chunk_used[(page - SMALL_PAGES) / CHUNK_PAGES]--;
 	if (!page_seen[page])
 		return;
@@ -210,8 +243,8 @@ void port_pages_free(hpa_t hpa, unsigned order)
 	uint64_t page = page_of(hpa);
 
 	explore_note("frees %u pages: page %lu", 1u << order, page);
-	if (order == 9)
-		for (unsigned i = 0; i < CHUNK_PAGES; i++) {
+	if (order)
+		for (unsigned i = 0; i < 1u << order; i++) {
 			check_state(page + i, PAGE_CHUNK);
 			poison_page(page + i);
 		}
@@ -240,7 +273,7 @@ static void *object_va(unsigned i)
 
 void *port_obj_alloc(size_t size)
 {
-	if (objects_next == OBJECTS_MAX || size > OBJECT_ROOM)
+	if (objects_next == OBJECTS_MAX || size > OBJECT_ROOM || denied())
 		return NULL;
 	unsigned i = objects_next++;
 

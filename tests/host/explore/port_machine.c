@@ -135,6 +135,10 @@ void machine_kick_cpu(unsigned cpu)
 	atomic_store(&cpus[cpu].kicked, true);
 }
 
+void machine_alive(void)
+{
+}
+
 void machine_idle(void)
 {
 	struct cpu *c = this_cpu();

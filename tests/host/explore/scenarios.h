@@ -12,6 +12,10 @@ extern const struct explore_scenario model_flush;
 extern const struct explore_scenario model_flush_two;
 
 extern const struct explore_scenario model_rcu;
+extern const struct explore_scenario model_signal_guest;
+extern const struct explore_scenario model_signal_asleep;
+extern const struct explore_scenario model_signal_replace;
+extern const struct explore_scenario model_signal_rest;
 
 /* scenarios_fault.c */
 extern const struct explore_scenario scenario_fault_fault;
@@ -40,6 +44,13 @@ extern const struct explore_scenario scenario_slot_move;
 extern const struct explore_scenario scenario_slot_readonly;
 extern const struct explore_scenario scenario_migrate_write;
 extern const struct explore_scenario scenario_protect_write;
+
+/* scenarios_rare.c */
+extern const struct explore_scenario scenario_fault_unmap_1g;
+extern const struct explore_scenario scenario_disallow_fault;
+extern const struct explore_scenario scenario_nomem_race;
+extern const struct explore_scenario scenario_mmio_wrap;
+extern const struct explore_scenario scenario_fold_look;
 
 /* scenarios_nx.c */
 extern const struct explore_scenario scenario_recovery_fetch;

@@ -41,9 +41,12 @@ void scene_open(struct mmu_config cfg, unsigned cpus)
 	explore_name(&scene.vm->slots, sizeof(scene.vm->slots), "slots");
 	explore_name(&scene.vm->invalidate, sizeof(scene.vm->invalidate), "invalidate");
 	explore_quiet(&scene.vm->counters, sizeof(scene.vm->counters));
+	explore_quiet(&scene.vm->latency, sizeof(scene.vm->latency));
+	explore_quiet(&scene.vm->holder, sizeof(scene.vm->holder));
 	for (unsigned i = 0; i < cpus; i++) {
 		fake_cpu_init(&scene.cpu[i], scene.vm, &scene.cfg, i);
 		explore_name(&scene.cpu[i], sizeof(scene.cpu[i]), cpu_name[i]);
+		explore_quiet(scene.cpu[i].mmu.latency, sizeof(scene.cpu[i].mmu.latency));
 		scene.in_guest[i] = false;
 	}
 }
@@ -187,7 +190,7 @@ enum mmu_pf_result guest_access(unsigned cpu, gfn_t gfn, unsigned access)
 		enum mmu_pf_result r = mmu_page_fault(&scene.cpu[cpu].mmu, &pf);
 
 		explore_note("vcpu%u fault at gfn 0x%lx: result %d", cpu, gfn, (int)r);
-		EXPLORE_CHECK(r != MMU_PF_NOMEM);
+		EXPLORE_CHECK(r != MMU_PF_NOMEM || explore_deny);
 		if (is_refusal(r)) {
 			if (!(changes & 1) && page->changes == changes)
 				explore_fail("vCPU %u is refused gfn 0x%lx, which is there", cpu, gfn);

@@ -90,6 +90,9 @@ static inline void guest_write(unsigned cpu, gfn_t gfn)
 	guest_access(cpu, gfn, ACC_W);
 }
 
+/* One in so many allocations of the threads fails; 0: none.  Back to 0 with the next scene. */
+extern unsigned explore_deny;
+
 /* ---- operations, with what they mean for the oracle ---------------------------------------- */
 
 /* Translations of these pages from before `since` are not to be used from now on. */

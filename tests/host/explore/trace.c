@@ -13,6 +13,7 @@
 #include "sched.h"
 
 #define NAMES_MAX  64
+#define QUIET_MAX  8
 #define PLACES_MAX 4096
 
 bool trace_on;
@@ -23,8 +24,11 @@ static struct {
 	const char *name;
 } names[NAMES_MAX];
 static unsigned name_count;
-static const unsigned char *quiet;
-static size_t quiet_size;
+static struct {
+	const unsigned char *p;
+	size_t size;
+} quiet[QUIET_MAX];
+static unsigned quiet_count;
 
 static struct {
 	const void *p, *where;
@@ -35,7 +39,7 @@ static struct {
 void trace_forget_names(void)
 {
 	name_count = 0;
-	quiet_size = 0;
+	quiet_count = 0;
 }
 
 void explore_name(const void *p, size_t size, const char *name)
@@ -49,13 +53,18 @@ void explore_name(const void *p, size_t size, const char *name)
 
 void explore_quiet(const void *p, size_t size)
 {
-	quiet = p;
-	quiet_size = size;
+	if (quiet_count == QUIET_MAX)
+		explore_fail("too many quiet regions");
+	quiet[quiet_count].p = p;
+	quiet[quiet_count++].size = size;
 }
 
 bool trace_is_quiet(const void *p)
 {
-	return (uintptr_t)p - (uintptr_t)quiet < quiet_size;
+	for (unsigned i = 0; i < quiet_count; i++)
+		if ((uintptr_t)p - (uintptr_t)quiet[i].p < quiet[i].size)
+			return true;
+	return false;
 }
 
 void trace_pending(const void *p, enum explore_op op, unsigned size, const void *where)

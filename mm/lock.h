@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How mmu_lock is taken: everywhere in mm/ by these, so that how long it is held and waited
+ * for is known, and by whom and for whom (latency.h).
+ *
+ * A writer says what it is about: whoever has to wait for it remembers that.  So does a reader that is no
+ * vCPU; vCPUs' faults do not, because a line that all of them write would cost more than it tells: a
+ * writer that had to wait, and finds nobody's name, waited for faults.
+ *
+ * The clock is read once when the lock is taken and once when it is let go; once more by who has to wait.
+ * Of the holds of faults only some are measured, because the fault has to be quick.
+ */
+#pragma once
+
+#include "mm/vm.h"
+
+/* npages 0: it is not about a range, or not known yet. */
+void mmu_write_lock(struct mmu_vm *vm, enum mmu_op op, gfn_t gfn, uint64_t npages)
+	ACQUIRES(vm->mmu_lock);
+void mmu_write_unlock(struct mmu_vm *vm) RELEASES(vm->mmu_lock);
+/* What the holder is about has turned out. */
+void mmu_lock_about(struct mmu_vm *vm, gfn_t gfn, uint64_t npages) REQUIRES(vm->mmu_lock);
+/* Let go and take it again, for the same purpose; others run in between. */
+void mmu_lock_yield(struct mmu_vm *vm) REQUIRES(vm->mmu_lock);
+
+/*
+ * Does a holder that may let others in have a reason to?  The time from look to look is kept, some
+ * looks together: what is kept is never shorter than it was.
+ */
+bool mmu_lock_look(struct mmu_vm *vm) REQUIRES(vm->mmu_lock);
+
+/* A stay under mmu_lock for read; lies with the reader. */
+struct mmu_reading {
+	enum mmu_op op;
+	gfn_t gfn;
+	uint64_t npages;
+	struct mmu_vcpu *vcpu; /* whose fault it is, or NULL */
+	uint64_t since;        /* set when it begins; 0: this one is not measured */
+};
+
+void mmu_read_lock(struct mmu_vm *vm, struct mmu_reading *r) ACQUIRES_SHARED(vm->mmu_lock);
+void mmu_read_unlock(struct mmu_vm *vm, struct mmu_reading *r) RELEASES_SHARED(vm->mmu_lock);
+
+/* For a look so short that the clocks would cost more than all of it. */
+static inline void mmu_read_lock_brief(struct mmu_vm *vm) ACQUIRES_SHARED(vm->mmu_lock)
+{
+	read_lock(&vm->mmu_lock);
+}
+
+static inline void mmu_read_unlock_brief(struct mmu_vm *vm) RELEASES_SHARED(vm->mmu_lock)
+{
+	read_unlock(&vm->mmu_lock);
+}
+
+#define MMU_READING(op_, gfn_, npages_) \
+	{ .op = MMU_OP_##op_, .gfn = (gfn_), .npages = (npages_) }
