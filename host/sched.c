@@ -101,8 +101,9 @@ void sched_charge(struct sched_cpu *c, struct thread *t)
 
 	t->since = now;
 	counter_add(&t->run_cycles, ran);
+	/* Alone it is in nobody's way; and the clock of its CPU must not run ahead of the others'. */
 	if (!t->is_idle)
-		t->entity.vruntime += ran;
+		t->entity.vruntime += ran << (c->rq.waiting ? t->background : 0);
 	rq_advance(&c->rq, t->is_idle ? NULL : &t->entity);
 }
 
@@ -131,7 +132,8 @@ static bool preempts(const struct sched_cpu *c, const struct thread *t) REQUIRES
 	uint64_t since = MIN(running->since, now);
 
 	return running->is_idle ||
-	       rq_preempts(&c->rq, &t->entity, running->entity.vruntime + (now - since));
+	       rq_preempts(&c->rq, &t->entity,
+			   running->entity.vruntime + ((now - since) << running->background));
 }
 
 void sched_resched(struct sched_cpu *c)
@@ -326,8 +328,13 @@ static bool put_back(struct sched_cpu *c, struct thread *prev, enum leave how)
 
 	spin_lock(&c->lock);
 	due = atomic_exchange_explicit(&c->need_resched, false, memory_order_relaxed);
+	/* Woken up since it parked, it waits here already: in a place for what it had run by then. */
+	bool queued = rq_is_queued(&prev->entity);
+
+	if (queued)
+		rq_dequeue(&c->rq, &prev->entity);
 	sched_charge(c, prev);
-	if (how == LEAVE_YIELD && !prev->is_idle)
+	if (queued || (how == LEAVE_YIELD && !prev->is_idle))
 		rq_enqueue(&c->rq, &prev->entity);
 	publish(c);
 	spin_unlock(&c->lock);

@@ -222,6 +222,20 @@ const char *thread_name(const struct thread *t)
 	return t->name;
 }
 
+void thread_set_background(unsigned shift)
+{
+	uint64_t flags = machine_irq_save();
+	struct sched_cpu *c = sched_this();
+	struct thread *t = thread_current();
+
+	/* What it has run until now counts as it did. */
+	spin_lock(&c->lock);
+	sched_charge(c, t);
+	t->background = shift;
+	spin_unlock(&c->lock);
+	machine_irq_restore(flags);
+}
+
 uint64_t thread_run_cycles(const struct thread *t)
 {
 	return atomic_load_explicit(&t->run_cycles, memory_order_relaxed);

@@ -74,5 +74,11 @@ void thread_unpark(struct thread *t);
  */
 int thread_set_cpus(struct thread *t, const struct cpu_set *cpus);
 
+/*
+ * The calling thread works in the background from now on: beside a thread that does not it gets one part
+ * of a CPU against 2^shift.  0: no more so.
+ */
+void thread_set_background(unsigned shift);
+
 /* Cycles that it had a CPU. */
 uint64_t thread_run_cycles(const struct thread *t);

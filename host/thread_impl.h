@@ -37,6 +37,7 @@ struct thread {
 	bool is_idle, exits;       /* the thread's own */
 	_Atomic uint64_t allowed[CPU_WORDS];
 	uint64_t since;            /* charged up to here; under its CPU's lock while it runs */
+	unsigned background;       /* each cycle counts for 2^background; the thread's own */
 	struct context context;
 	struct stack stack;
 	struct thread_hooks hooks; /* by itself only, interrupts off */

@@ -73,7 +73,7 @@ static void alarm_rings(void *arg)
 		atomic_store_explicit(&c->calling, t, memory_order_relaxed);
 		spin_unlock(&c->lock);
 		fn(fn_arg);
-		/* pairs with the acquire in timer_cancel() */
+		/* pairs with the acquire in take_out() */
 		atomic_store_explicit(&c->calling, NULL, memory_order_release);
 		spin_lock(&c->lock);
 	}
@@ -90,6 +90,13 @@ static void take_out(struct timer *t)
 		take_off(t);
 	/* An alarm that finds nothing to call does no harm. */
 	spin_unlock(&c->lock);
+	/*
+	 * Since the lock was let go of, a handler that began before it is seen here.  Before the timer
+	 * moves to another CPU, too: timer_cancel() looks for it on the last one only.
+	 */
+	while (t->cpu != machine_cpu_id() &&
+	       atomic_load_explicit(&c->calling, memory_order_acquire) == t)
+		machine_relax();
 }
 
 void timer_set(struct timer *t, uint64_t at)
@@ -111,12 +118,7 @@ void timer_set(struct timer *t, uint64_t at)
 void timer_cancel(struct timer *t)
 {
 	uint64_t flags = machine_irq_save();
-	struct timer_cpu *c = &cpus[t->cpu];
 
 	take_out(t);
-	/* Since the lock was let go of, a handler that began before it is seen here. */
-	while (t->cpu != machine_cpu_id() &&
-	       atomic_load_explicit(&c->calling, memory_order_acquire) == t)
-		machine_relax();
 	machine_irq_restore(flags);
 }

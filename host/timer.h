@@ -21,7 +21,8 @@ struct timer {
 void timer_init(struct timer *t, void (*fn)(void *arg), void *arg);
 /*
  * From now on at that time, whatever it was set to before; a time that has passed means at once.  A call
- * for the former time may be going on.  Any context, its own handler included; no other use of t at once.
+ * for the former time is over, unless it is on the caller's own CPU.  Any context, its own handler included, with no
+ * lock held that its handler takes; no other use of t at once.
  */
 void timer_set(struct timer *t, uint64_t at);
 /*

@@ -17,6 +17,7 @@
 #include "mm/memslot.h"
 #include "mm/rcu.h"
 #include "mm/root.h"
+#include "mm/shadow_age.h"
 
 /* Entries visited before the walk passes a quiescent state. */
 #define AGE_STEP 1024
@@ -28,6 +29,7 @@ struct age_walk {
 	bool first_ends;  /* the first young page is all that the caller wants to know */
 	uint64_t *bitmap; /* or NULL; bit 0 is start */
 	uint64_t young;   /* 4K pages */
+	struct shadow_age shadow;
 };
 
 static gfn_t max_gfn(gfn_t a, gfn_t b)
@@ -61,9 +63,24 @@ static void age_entry(struct age_walk *w, struct tdp_iter *it)
 	age_report(w, it->gfn, it->level);
 }
 
+/* The same by reverse maps, 2M at a time. */
+static bool age_step_shadow(struct age_walk *w, gfn_t *next)
+{
+	gfn_t base = level_gfn_base(*next, PG_LEVEL_2M);
+	uint64_t young[PT_ENTRIES / 64];
+
+	*next = shadow_age_step(w->vm, &w->shadow, *next, w->end, young);
+	for (unsigned i = 0; i < PT_ENTRIES; i++)
+		if (young[i / 64] >> (i % 64) & 1)
+			age_report(w, base + i, PG_LEVEL_4K);
+	return *next < w->end && !(w->first_ends && w->young);
+}
+
 /* A bounded part of the range from *next on, as one stay inside.  True: there is more. */
 static bool age_step(struct age_walk *w, gfn_t *next)
 {
+	if (w->vm->shadow)
+		return age_step_shadow(w, next);
 	struct mmu_root *root = root_first(w->vm);
 	struct tdp_iter it;
 
@@ -88,6 +105,7 @@ static int age_check(struct age_walk *w, struct rcu_reader *reader)
 	rcu_enter(w->vm, reader);
 	int err = memslot_check_reader(w->vm, w->start, w->end - w->start);
 
+	w->shadow.clear = w->clear;
 	rcu_exit(w->vm, reader);
 	return err;
 }

@@ -184,9 +184,12 @@ static void audit_tables(struct audit *a) REQUIRES(a->vm->mmu_lock)
 	spin_lock(&vm->rcu.lock);
 	check_queue(a, vm->rcu.fresh.tables);
 	check_queue(a, vm->rcu.waiting.tables);
+	check_queue(a, vm->rcu.ready.tables);
 	spin_unlock(&vm->rcu.lock);
 	for_each_root(vm, root)
 		unmark_table(a, root->fmt, root->hpa, root->level);
+	if (vm->shadow)
+		audit_shadow(a);
 }
 
 /* ---- gauges ---------------------------------------------------------------------- */

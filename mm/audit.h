@@ -16,6 +16,8 @@ struct audit {
 /* "WHERE 0x… WHAT 0x…": an error about one place, with the value found there. */
 void audit_fail(struct audit *a, const char *where, uint64_t place, const char *what,
 		uint64_t value);
+/* The shadow pages, and the rmaps. */
+void audit_shadow(struct audit *a) REQUIRES(a->vm->mmu_lock);
 /* A leaf of a root, against its format, slot, page and log. */
 void audit_leaf(struct audit *a, const struct mmu_format *fmt, spte_t leaf, gfn_t gfn,
 		unsigned level) REQUIRES(a->vm->mmu_lock);

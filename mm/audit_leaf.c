@@ -40,10 +40,13 @@ static void check_bits(const struct suspect *s)
 		accuse(s, "maps an unaligned pfn", format_pfn(fmt, s->leaf).n);
 	if (format_hpa(fmt, s->leaf) >> s->a->vm->maxphyaddr)
 		accuse(s, "maps beyond physical memory: entry", raw);
-	if ((raw & fmt->leaf) != fmt->leaf || (raw & fmt->type) != type)
+	if ((raw & fmt->leaf) != fmt->leaf || (fmt->software && (raw & fmt->type) != type))
 		accuse(s, "lacks bits of its format: entry", raw);
 	if (raw & (SPTE_FROZEN_BIT | SPTE_NX_SPLIT | (s->level == PG_LEVEL_4K ? fmt->huge : 0)))
 		accuse(s, "has bits that no leaf has: entry", raw);
+	/* In PAE the processor would take offence. */
+	if (!fmt->software && (raw & fmt->present) && (raw & SPTE_SOFTWARE & ~SPTE_PRESENT))
+		accuse(s, "has bits that its format has no room for: entry", raw);
 }
 
 /* Is it in one of the states of leaf.h? */
@@ -58,7 +61,7 @@ static void check_state(const struct suspect *s)
 		accuse(s, "has parked permissions, but is not tracked: entry", raw);
 	if (!(access & ACC_R))
 		accuse(s, "is present but not readable: entry", raw);
-	if (((access & ACC_W) && !(raw & SPTE_MMU_WRITABLE)) ||
+	if ((s->fmt->software && (access & ACC_W) && !(raw & SPTE_MMU_WRITABLE)) ||
 	    ((raw & SPTE_MMU_WRITABLE) && !(raw & SPTE_HOST_WRITABLE)))
 		accuse(s, "contradicts its writable bits: entry", raw);
 	if (s->a->vm->nx_huge_pages && s->level > PG_LEVEL_4K && (access & ACC_X))
@@ -92,7 +95,11 @@ static void check_page(const struct suspect *s, const struct memslot *slot, int 
 		accuse(s, "is larger than its page: pfn", pfn);
 	else if (page->pfn.n + (s->gfn - page->gfn) != pfn)
 		accuse(s, "does not map the page it has: pfn", pfn);
-	else if (page->refcounted != !!(s->leaf.raw & SPTE_REFCOUNTED))
+	else if (!s->fmt->software &&
+		 (s->leaf.raw & s->fmt->type) !=
+			 (page->refcounted ? s->fmt->type_ram : s->fmt->type_device))
+		accuse(s, "has the wrong memory type: entry", s->leaf.raw);
+	else if (s->fmt->software && page->refcounted != !!(s->leaf.raw & SPTE_REFCOUNTED))
 		accuse(s, "is wrong about whose page it maps: entry", s->leaf.raw);
 }
 

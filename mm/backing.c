@@ -97,12 +97,20 @@ int backing_look(const struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
 		return 0;
 	}
 	gfn_t index = backing_index(slot, gfn);
+	const struct backing *b = &slot->state->backing;
+	backing_cell_t *cell;
 	uint64_t word;
 
-	/* A node may take the place of what was absent between the two looks at it. */
+	/*
+	 * A node may take the place of what was absent between the two looks at it; and one that
+	 * has just gone may say absent where there is a page: then the way leads elsewhere by now.
+	 */
 	do {
-		word = word_load(backing_find(&slot->state->backing, index, PG_LEVEL_4K, &level));
-	} while (word_kind(word) == BACKING_NODE);
+		cell = backing_find(b, index, PG_LEVEL_4K, &level);
+		word = word_load(cell);
+	} while (word_kind(word) == BACKING_NODE ||
+		 (word_kind(word) == BACKING_ABSENT &&
+		  backing_find(b, index, PG_LEVEL_4K, &level) != cell));
 	uint64_t offset = index - level_gfn_base(index, level);
 
 	alike = alike_level(slot);
@@ -143,16 +151,20 @@ static hpa_t page_at(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, u
 void backing_pages_at(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsigned n,
 		      unsigned access, hpa_t *out)
 {
+	const struct backing *b = &slot->state->backing;
+	unsigned level = PG_LEVEL_NONE, first = 0;
 	backing_cell_t *cell = NULL;
-	unsigned level = PG_LEVEL_NONE;
 
 	assert_held_read(&vm->mmu_lock);
-	if (!backing_is_device(slot))
-		cell = backing_find(&slot->state->backing, backing_index(slot, gfn), PG_LEVEL_4K,
-				    &level);
 	for (unsigned i = 0; i < n; i++) {
-		/* The words of a node of 4K pages lie side by side. */
-		uint64_t word = level == PG_LEVEL_4K ? word_load(&cell[i]) : 0;
+		gfn_t index = backing_index(slot, gfn + i);
+
+		/* The words of a node of 4K pages lie side by side; a slot that moved aside is in two. */
+		if (!backing_is_device(slot) && (!i || !level_index(index, PG_LEVEL_4K))) {
+			cell = backing_find(b, index, PG_LEVEL_4K, &level);
+			first = i;
+		}
+		uint64_t word = level == PG_LEVEL_4K ? word_load(&cell[i - first]) : 0;
 
 		if (level != PG_LEVEL_4K)
 			out[i] = page_at(vm, slot, gfn + i, access);

@@ -14,6 +14,7 @@
 
 #include "mm/lock.h"
 #include "mm/root.h"
+#include "mm/shadow_range.h"
 #include "mm/split.h"
 #include "mm/tdp.h"
 #include "mm/walk.h"
@@ -182,22 +183,33 @@ static int clean(struct dirty_op *op)
 
 /* ---- looking --------------------------------------------------------------------------- */
 
+/* What one leaf says, from it->next on and below the operation's end. */
+static void peek_leaf(void *ctx, const struct tdp_iter *it)
+{
+	const struct mmu_format *fmt = it->root->fmt;
+	struct dirty_op *op = ctx;
+	gfn_t base = op->slot->base + op->first, end = it->gfn + level_pages(it->level);
+
+	if (!format_is_leaf(fmt, it->old, it->level) || !dirty_leaf_says(fmt, op->log, it->old))
+		return;
+	for (gfn_t gfn = it->next; gfn < end && gfn < base + op->npages; gfn++)
+		op_report(op, gfn - base, 1);
+}
+
 /* What the leaves of pages [from, to) say. */
-static void peek_leaves(struct dirty_op *op, const struct mmu_root *root, uint64_t from,
-			uint64_t to) REQUIRES_SHARED(op->vm->mmu_lock)
+static void peek_leaves(struct dirty_op *op, uint64_t from, uint64_t to)
+	REQUIRES_SHARED(op->vm->mmu_lock)
 {
 	gfn_t base = op->slot->base + op->first;
+	struct mmu_vm *vm = op->vm;
 	struct tdp_iter it;
 
-	for (iter_begin(&it, root, base + from, base + to, 0); it.valid; iter_next(&it)) {
-		if (!format_is_leaf(root->fmt, it.old, it.level) ||
-		    !dirty_leaf_says(root->fmt, op->log, it.old))
-			continue;
-		gfn_t end = it.gfn + level_pages(it.level);
-
-		for (gfn_t gfn = it.next; gfn < end && gfn < base + to; gfn++)
-			op_report(op, gfn - base, 1);
-	}
+	for_each_root(vm, root)
+		for (iter_begin(&it, root, base + from, base + to, 0); it.valid; iter_next(&it))
+			peek_leaf(op, &it);
+	assert_held_read(&vm->mmu_lock);
+	if (vm->shadow)
+		shadow_look(vm, base + from, base + to, peek_leaf, op);
 }
 
 static int peek(struct dirty_op *op)
@@ -210,8 +222,7 @@ static int peek(struct dirty_op *op)
 		int err = dirty_op_look(op);
 
 		if (!err) {
-			for_each_root(op->vm, root)
-				peek_leaves(op, root, done, done + n);
+			peek_leaves(op, done, done + n);
 			op_take(op, done, done + n, false);
 			hold_note_read(op->vm, n);
 		}

@@ -12,6 +12,8 @@
 #include "mm/lock.h"
 #include "mm/mmio.h"
 #include "mm/root.h"
+#include "mm/shadow.h"
+#include "mm/shadow_range.h"
 #include "mm/walk.h"
 
 #define LINE_MAX 160
@@ -64,7 +66,8 @@ static void dump_leaf(struct dump *d, const struct mmu_format *fmt, spte_t leaf)
 	put(d, leaf.raw & fmt->dirty ? " D" : "");
 	put(d, leaf.raw & SPTE_HOST_WRITABLE ? " host-w" : "");
 	put(d, leaf.raw & SPTE_MMU_WRITABLE ? " mmu-w" : "");
-	put(d, leaf.raw & SPTE_REFCOUNTED ? " ram" : " device");
+	if (fmt->software)
+		put(d, leaf.raw & SPTE_REFCOUNTED ? " ram" : " device");
 }
 
 static void dump_entry(struct dump *d, const struct tdp_iter *it)
@@ -100,6 +103,37 @@ static void dump_root(struct dump *d, const struct mmu_root *root)
 	put_line(d);
 }
 
+/* One leaf of whatever shadow page: how often a page is mapped is how many lines it has. */
+static void dump_shadow_leaf(void *ctx, const struct tdp_iter *it)
+{
+	struct dump *d = ctx;
+
+	put(d, (const char *[]){ "  L0", "  L1", "  L2", "  L3" }[it->level]);
+	put_hex(d, " gfn", it->gfn);
+	dump_leaf(d, it->root->fmt, it->old);
+	put(d, it->old.raw & it->root->fmt->allow_u ? " user" : "");
+	put_line(d);
+}
+
+/*
+ * shadow page gfn 0x401 level 1 role 0x7a1 unsync
+ *   L1 gfn 0x3 leaf pfn 0x100203 rwx A D user
+ */
+static void dump_shadow(struct dump *d, struct mmu_vm *vm, gfn_t start, gfn_t end)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	for (const struct shadow_page *page = vm->shadow->newest; page; page = page->older) {
+		put_hex(d, "shadow page gfn", page->gfn);
+		put_hex(d, " level", page->role.level);
+		put_hex(d, " role", page->role.word);
+		put(d, page->role.direct ? " direct" : page->unsync ? " unsync" : "");
+		put(d, shadow_is_current(vm, page) ? "" : " obsolete");
+		put_hex(d, " refs", page->refs);
+		put_line(d);
+	}
+	shadow_look(vm, start, end, dump_shadow_leaf, d);
+}
+
 void mmu_dump(struct mmu_vm *vm, gfn_t gfn, uint64_t npages,
 	      void (*emit)(void *ctx, const char *line), void *ctx)
 {
@@ -119,5 +153,7 @@ void mmu_dump(struct mmu_vm *vm, gfn_t gfn, uint64_t npages,
 				dump_entry(&d, &it);
 		hold_note_read(vm, visited);
 	}
+	if (vm->shadow)
+		dump_shadow(&d, vm, gfn, end);
 	mmu_read_unlock(vm, &r);
 }

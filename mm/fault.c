@@ -6,6 +6,8 @@
  * is checked again under mmu_lock (invalidate.h) before it is used.  A fault that only needs a
  * permission back that we took away ourselves does without all that (fast.c).
  */
+#include "mm/fault.h"
+
 #include "mm/around.h"
 #include "mm/backing.h"
 #include "mm/cache.h"
@@ -23,7 +25,7 @@ static unsigned fault_cache_want(const struct mmu_vm *vm)
 	return (unsigned)vm->root_level - 1 + BACKING_NODES(vm);
 }
 
-static enum mmu_pf_result backing_error(int err)
+enum mmu_pf_result fault_backing_error(int err)
 {
 	switch (err) {
 	case -EFAULT:
@@ -71,7 +73,7 @@ static enum mmu_pf_result fault_locked(struct mmu_vcpu *vcpu, struct page_fault 
 	mmu_read_lock(vcpu->vm, &r);
 	if (fresh->hpa != HPA_INVALID)
 		*err = backing_bring(vcpu->vm, &vcpu->cache, slot, gfn, fresh, page);
-	result = *err ? backing_error(*err) : fault_install(vcpu, pf, slot, page, snapshot);
+	result = *err ? fault_backing_error(*err) : fault_install(vcpu, pf, slot, page, snapshot);
 	mmu_read_unlock(vcpu->vm, &r);
 	return result;
 }
@@ -98,7 +100,7 @@ static enum mmu_pf_result fault_in_slot(struct mmu_vcpu *vcpu, struct page_fault
 		if (err)
 			err = backing_fetch(vcpu->vm, slot, gfn, page.level, &fresh);
 		if (err)
-			return backing_error(err);
+			return fault_backing_error(err);
 		result = fault_locked(vcpu, pf, slot, &fresh, &page, snapshot, &err);
 		backing_drop(vcpu->vm, &fresh);
 	} while (err == -ENOENT);
@@ -161,30 +163,32 @@ static enum mmu_pf_result fault_any(struct mmu_vcpu *vcpu, struct page_fault *pf
 	return fault_handle(vcpu, pf);
 }
 
+/* From beginning to end. */
+void fault_time(struct mmu_vcpu *vcpu, uint64_t start, gfn_t gfn)
+{
+	uint64_t end = port_clock();
+
+	if (!latency_count_vcpu(vcpu, MMU_LATENCY_FAULT, end - start))
+		return;
+	struct latency_event e = { end - start, end, who_make(MMU_OP_FAULT, gfn), 1,
+				   vcpu->waited_for };
+
+	latency_worst(vcpu->vm, MMU_LATENCY_FAULT, &e);
+}
+
 static enum mmu_pf_result fault_timed(struct mmu_vcpu *vcpu, struct page_fault *pf)
 {
 	uint64_t start = port_clock();
 
 	vcpu->waited_for = 0;
 	enum mmu_pf_result result = fault_any(vcpu, pf);
-	uint64_t end = port_clock();
 
-	if (!latency_count_vcpu(vcpu, MMU_LATENCY_FAULT, end - start))
-		return result;
-	struct latency_event e = { end - start, end, who_make(MMU_OP_FAULT, pf->gpa >> PAGE_SHIFT),
-				   1, vcpu->waited_for };
-
-	latency_worst(vcpu->vm, MMU_LATENCY_FAULT, &e);
+	fault_time(vcpu, start, pf->gpa >> PAGE_SHIFT);
 	return result;
 }
 
-enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf)
+void fault_note(struct mmu_vm *vm, enum mmu_pf_result result)
 {
-	struct mmu_vm *vm = vcpu->vm;
-
-	MM_BUG_ON(vcpu->root == HPA_INVALID);
-	enum mmu_pf_result result = fault_timed(vcpu, pf);
-
 	switch (result) {
 	case MMU_PF_FIXED:
 		stat_add(vm, pf_fixed, 1);
@@ -206,6 +210,17 @@ enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf)
 	case MMU_PF_NOMEM:
 		stat_add(vm, pf_nomem, 1);
 		break;
+	case MMU_PF_INJECT:
+		stat_add(vm, pf_guest, 1);
+		break;
 	}
+}
+
+enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf)
+{
+	MM_BUG_ON(vcpu->root == HPA_INVALID);
+	enum mmu_pf_result result = fault_timed(vcpu, pf);
+
+	fault_note(vcpu->vm, result);
 	return result;
 }

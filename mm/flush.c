@@ -27,11 +27,18 @@
 #include "mm/flush.h"
 
 #include "mm/root.h"
+#include "mm/shadow.h"
 
 /* Whom one kick did not get out, the port may know another way to kick. */
 #define TURNS_TO_KICK 256
 /* 20 s of a 3 GHz clock: a processor that ignores a kick that long is lost. */
 #define FLUSH_WAIT_LIMIT (1ul << 36)
+
+static bool root_is_usable(const struct mmu_vcpu *vcpu)
+{
+	return vcpu->shadow ? shadow_root_is_usable(vcpu)
+			    : vcpu->loaded && root_is_valid(vcpu->loaded);
+}
 
 enum mmu_enter mmu_vcpu_enter(struct mmu_vcpu *vcpu)
 {
@@ -44,7 +51,7 @@ enum mmu_enter mmu_vcpu_enter(struct mmu_vcpu *vcpu)
 	if (atomic_load_explicit(&vcpu->tlb_gen, memory_order_relaxed) == gen)
 		return MMU_ENTER_GO;
 	/* Invalidating a root raises the generation: only here can it have happened. */
-	if (!vcpu->loaded || !root_is_valid(vcpu->loaded)) {
+	if (!root_is_usable(vcpu)) {
 		mmu_vcpu_exit(vcpu);
 		return MMU_ENTER_RELOAD;
 	}
@@ -88,15 +95,18 @@ static void wait_for(struct mmu_vcpu *vcpu, uint64_t gen)
 /* All kicks first, so that the vCPUs leave side by side.  Returns how many. */
 static unsigned kick_all(struct mmu_vm *vm, uint64_t gen) REQUIRES(vm->mmu_lock)
 {
-	unsigned kicked = 0;
+	unsigned kicked = 0, spared = 0;
 
 	for (struct mmu_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next) {
-		if (!must_wait(vcpu, gen))
+		if (!must_wait(vcpu, gen)) {
+			spared++;
 			continue;
+		}
 		port_vcpu_kick(vcpu);
-		stat_add(vm, tlb_kick, 1);
 		kicked++;
 	}
+	stat_add(vm, tlb_kick, kicked);
+	stat_add(vm, tlb_spared, spared);
 	return kicked;
 }
 

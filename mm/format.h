@@ -51,10 +51,13 @@ struct mmu_format {
 	uint64_t type_device; /* … and so for what is no RAM of ours: uncached */
 	uint64_t table;     /* all that is in a table entry besides its address */
 	uint64_t address;   /* the bits of the page's or table's address */
+	uint64_t allow_u;   /* set to permit it to CPL 3; 0: what is mapped is for all */
+	uint64_t software;  /* which of SPTE_LEAF_SOFTWARE a leaf has room for */
 };
 
 extern const struct mmu_format mmu_format_ept, mmu_format_ept_noad;
 extern const struct mmu_format mmu_format_npt, mmu_format_npt_noad;
+extern const struct mmu_format mmu_format_shadow, mmu_format_shadow_noad;
 
 /* ad: with Accessed and Dirty from the processor. */
 const struct mmu_format *format_select(enum mmu_format_id id, bool ad);
@@ -72,13 +75,15 @@ static inline spte_t format_make_table(const struct mmu_format *fmt, hpa_t hpa)
 static inline spte_t format_make_leaf(const struct mmu_format *fmt, pfn_t pfn, unsigned level,
 				      unsigned access, uint64_t software)
 {
-	uint64_t raw = (pfn.n << PAGE_SHIFT) | fmt->leaf | SPTE_PRESENT | software;
+	uint64_t raw = (pfn.n << PAGE_SHIFT) | fmt->leaf | SPTE_PRESENT;
 
+	raw |= software & fmt->software;
 	raw |= software & SPTE_REFCOUNTED ? fmt->type_ram : fmt->type_device;
 	raw |= level > PG_LEVEL_4K ? fmt->huge : 0;
 	raw |= access & ACC_R ? fmt->allow_r : 0;
 	raw |= access & ACC_W ? fmt->allow_w : 0;
 	raw |= access & ACC_X ? fmt->allow_x : fmt->deny_x;
+	raw |= access & ACC_USER ? fmt->allow_u : 0;
 	return (spte_t){ raw };
 }
 

@@ -27,7 +27,7 @@
 	.name = "ept", .present = EPT_RWX, .allow_r = EPT_R, .allow_w = EPT_W,        \
 	.allow_x = EPT_X, .huge = EPT_HUGE, .accessed = EPT_ACCESSED,                 \
 	.dirty = EPT_DIRTY, .type = EPT_TYPE, .type_ram = EPT_TYPE_WB,                \
-	.table = EPT_RWX, .address = EPT_ADDRESS
+	.table = EPT_RWX, .address = EPT_ADDRESS, .software = SPTE_LEAF_SOFTWARE
 
 const struct mmu_format mmu_format_ept = { EPT_FIELDS, .ad = true };
 const struct mmu_format mmu_format_ept_noad = { EPT_FIELDS };
@@ -41,5 +41,7 @@ const struct mmu_format *format_select(enum mmu_format_id id, bool ad)
 {
 	if (id == MMU_FORMAT_EPT)
 		return ad ? &mmu_format_ept : &mmu_format_ept_noad;
+	if (id == MMU_FORMAT_SHADOW)
+		return ad ? &mmu_format_shadow : &mmu_format_shadow_noad;
 	return ad ? &mmu_format_npt : &mmu_format_npt_noad;
 }

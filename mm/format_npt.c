@@ -26,7 +26,8 @@
 	.name = "npt", .present = NPT_P, .allow_r = NPT_P, .allow_w = NPT_W,          \
 	.deny_x = NPT_NX, .huge = NPT_HUGE, .accessed = NPT_ACCESSED,                 \
 	.dirty = NPT_DIRTY, .leaf = NPT_U, .type = NPT_TYPE, .type_device = NPT_TYPE, \
-	.table = NPT_P | NPT_W | NPT_U, .address = NPT_ADDRESS
+	.table = NPT_P | NPT_W | NPT_U, .address = NPT_ADDRESS,           \
+	.software = SPTE_LEAF_SOFTWARE
 
 const struct mmu_format mmu_format_npt = { NPT_FIELDS, .ad = true };
 const struct mmu_format mmu_format_npt_noad = { NPT_FIELDS };

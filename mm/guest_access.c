@@ -7,11 +7,14 @@
  * meanwhile is its business; aligned words are moved in one piece, as a processor
  * would, so that a page-table entry is never read torn.
  */
+#include "mm/guest_table.h"
+
 #include "mm/backing.h"
 #include "mm/cache.h"
 #include "mm/dirty.h"
 #include "mm/lock.h"
 #include "mm/memslot.h"
+#include "mm/shadow.h"
 
 enum copy_kind { COPY_READ, COPY_WRITE, COPY_LOAD };
 
@@ -28,7 +31,8 @@ static void copy_bytes(void *guest, unsigned char *buf, uint64_t n, bool to_gues
 
 	while (n) {
 		bool word = n >= 8 && !((uintptr_t)g % 8);
-		unsigned step = word ? 8 : 1;
+		bool half = !word && n >= 4 && !((uintptr_t)g % 4);
+		unsigned step = word ? 8 : half ? 4 : 1;
 		uint64_t value;
 
 		if (word && to_guest) {
@@ -37,6 +41,15 @@ static void copy_bytes(void *guest, unsigned char *buf, uint64_t n, bool to_gues
 		} else if (word) {
 			value = __atomic_load_n((uint64_t *)(void *)g, __ATOMIC_RELAXED);
 			__builtin_memcpy(buf, &value, 8);
+		} else if (half && to_guest) {
+			uint32_t value32;
+
+			__builtin_memcpy(&value32, buf, 4);
+			__atomic_store_n((uint32_t *)(void *)g, value32, __ATOMIC_RELAXED);
+		} else if (half) {
+			uint32_t value32 = __atomic_load_n((uint32_t *)(void *)g, __ATOMIC_RELAXED);
+
+			__builtin_memcpy(buf, &value32, 4);
 		} else if (to_guest) {
 			__atomic_store_n(g, *buf, __ATOMIC_RELAXED);
 		} else {
@@ -120,12 +133,60 @@ static int guest_copy(struct mmu_vm *vm, gpa_t gpa, void *buf, uint64_t size, en
 		uint64_t room = PAGE_SIZE - (gpa & ~PAGE_MASK);
 		uint64_t n = size < room ? size : room;
 
+		if (kind != COPY_READ)
+			shadow_write_begins(vm);
 		err = copy_in_page(&c, gpa, p, n);
+		if (kind != COPY_READ)
+			shadow_written(vm, gpa, n);
 		gpa += n;
 		p += n;
 		size -= n;
 	}
 	cache_drain(&c.cache);
+	return err;
+}
+
+/* ---- single words -------------------------------------------------------------------- */
+
+void *guest_page_va(struct mmu_vm *vm, gfn_t gfn)
+{
+	const struct memslot *slot = memslot_find(vm, gfn);
+	struct backing_page page;
+
+	assert_held_read(&vm->mmu_lock);
+	if (!slot || backing_lookup_in(vm, slot, gfn, &page) || !page.refcounted)
+		return NULL;
+	return port_hpa_to_va((page.pfn.n + (gfn - page.gfn)) << PAGE_SHIFT);
+}
+
+static bool cmpxchg_word(void *at, unsigned size, uint64_t old, uint64_t new)
+{
+	uint32_t old32 = (uint32_t)old;
+
+	/* As a locked instruction of the guest's processor orders it. */
+	if (size == 4)
+		return atomic_compare_exchange_strong_explicit((_Atomic uint32_t *)at, &old32,
+							       (uint32_t)new, memory_order_acq_rel,
+							       memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit((_Atomic uint64_t *)at, &old, new,
+						       memory_order_acq_rel, memory_order_relaxed);
+}
+
+int guest_cmpxchg(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uint64_t new)
+{
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+	struct mmu_reading r = MMU_READING(COPY, gfn, 1);
+	int err = -EFAULT;
+
+	mmu_read_lock(vm, &r);
+	const struct memslot *slot = memslot_find(vm, gfn);
+	unsigned char *page = slot && (memslot_access(slot) & ACC_W) ? guest_page_va(vm, gfn) : NULL;
+
+	if (page)
+		err = cmpxchg_word(page + (gpa & ~PAGE_MASK), size, old, new) ? 0 : -EAGAIN;
+	if (!err)
+		dirty_mark(vm, gfn);
+	mmu_read_unlock(vm, &r);
 	return err;
 }
 

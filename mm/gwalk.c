@@ -7,84 +7,14 @@
  * protection keys; bits of a physical address beyond the VM's width are reserved.  PAE's four
  * top entries are read with each walk, as AMD's processors do.
  */
-#include "mm/vm.h"
+#include "mm/gwalk.h"
 
-#define CR0_WP   (1ul << 16)
-#define CR0_PG   (1ul << 31)
-#define CR4_PSE  (1ul << 4)
-#define CR4_PAE  (1ul << 5)
-#define CR4_LA57 (1ul << 12)
-#define CR4_SMEP (1ul << 20)
-#define CR4_SMAP (1ul << 21)
-#define EFER_LMA (1ul << 10)
-#define EFER_NXE (1ul << 11)
-
-#define GPTE_P    (1ul << 0)
-#define GPTE_W    (1ul << 1)
-#define GPTE_U    (1ul << 2)
-#define GPTE_HUGE (1ul << 7)
-#define GPTE_NX   (1ul << 63)
-
-#define PF_PRESENT  (1u << 0)
-#define PF_WRITE    (1u << 1)
-#define PF_USER     (1u << 2)
-#define PF_RESERVED (1u << 3)
-#define PF_FETCH    (1u << 4)
+#include "mm/guest_table.h"
 
 #define BITS(high, low) ((~0ul >> (63 - (high))) & (~0ul << (low)))
 
 /* The width of an address in an entry; what of it is reserved depends on the VM. */
 #define GPTE_ADDRESS BITS(51, 12)
-
-struct gwalk_level {
-	uint8_t shift;          /* of the index in the address; also log2 of a leaf's size */
-	uint8_t index_bits;
-	bool may_be_leaf;       /* with GPTE_HUGE set; level 1 always is one */
-	bool no_rights;         /* its entries neither permit nor forbid */
-	uint64_t reserved;      /* in every entry */
-	uint64_t leaf_reserved; /* in addition, in a leaf above level 1 */
-};
-
-struct gwalk_mode {
-	uint8_t levels;
-	uint8_t entry_size;
-	uint8_t gva_bits;
-	bool canonical;         /* the address bits above gva_bits repeat the top one */
-	uint64_t cr3_address;
-	struct gwalk_level level[PG_LEVEL_256T + 1];
-};
-
-static const struct gwalk_mode mode_32bit = {
-	.levels = 2, .entry_size = 4, .gva_bits = 32, .cr3_address = BITS(31, 12),
-	.level = {
-		[1] = { .shift = 12, .index_bits = 10 },
-		[2] = { .shift = 22, .index_bits = 10 },
-	},
-};
-
-static const struct gwalk_mode mode_32bit_pse = {
-	.levels = 2, .entry_size = 4, .gva_bits = 32, .cr3_address = BITS(31, 12),
-	.level = {
-		[1] = { .shift = 12, .index_bits = 10 },
-		[2] = { .shift = 22, .index_bits = 10, .may_be_leaf = true,
-			.leaf_reserved = BITS(21, 13) },
-	},
-};
-
-static const struct gwalk_mode mode_pae = {
-	.levels = 3, .entry_size = 8, .gva_bits = 32, .cr3_address = BITS(31, 5),
-	.level = {
-		[1] = { .shift = 12, .index_bits = 9, .reserved = BITS(62, 52) },
-		[2] = { .shift = 21, .index_bits = 9, .reserved = BITS(62, 52),
-			.may_be_leaf = true, .leaf_reserved = BITS(20, 13) },
-		/*
-		 * Bit 5 is reserved too, but QEMU's TCG sets it as if the entry had an
-		 * Accessed bit: a guest must not fault on what its processor wrote.
-		 */
-		[3] = { .shift = 30, .index_bits = 2, .no_rights = true,
-			.reserved = BITS(63, 52) | BITS(8, 6) | BITS(2, 1) },
-	},
-};
 
 #define LONG_MODE_LEVELS                                                              \
 	[1] = { .shift = 12, .index_bits = 9 },                                       \
@@ -94,42 +24,70 @@ static const struct gwalk_mode mode_pae = {
 		.leaf_reserved = BITS(29, 13) },                                      \
 	[4] = { .shift = 39, .index_bits = 9, .reserved = GPTE_HUGE }
 
-static const struct gwalk_mode mode_4level = {
-	.levels = 4, .entry_size = 8, .gva_bits = 48, .canonical = true,
-	.cr3_address = GPTE_ADDRESS,
-	.level = { LONG_MODE_LEVELS },
-};
-
-static const struct gwalk_mode mode_5level = {
-	.levels = 5, .entry_size = 8, .gva_bits = 57, .canonical = true,
-	.cr3_address = GPTE_ADDRESS,
-	.level = {
-		LONG_MODE_LEVELS,
-		[5] = { .shift = 48, .index_bits = 9, .reserved = GPTE_HUGE },
+const struct gwalk_mode gwalk_modes[] = {
+	[GWALK_OFF] = { 0 },
+	[GWALK_32BIT] = {
+		.levels = 2, .entry_size = 4, .gva_bits = 32, .cr3_address = BITS(31, 12),
+		.level = {
+			[1] = { .shift = 12, .index_bits = 10 },
+			[2] = { .shift = 22, .index_bits = 10 },
+		},
+	},
+	[GWALK_PSE] = {
+		.levels = 2, .entry_size = 4, .gva_bits = 32, .cr3_address = BITS(31, 12),
+		.level = {
+			[1] = { .shift = 12, .index_bits = 10 },
+			[2] = { .shift = 22, .index_bits = 10, .may_be_leaf = true,
+				.leaf_reserved = BITS(21, 13) },
+		},
+	},
+	[GWALK_PAE] = {
+		.levels = 3, .entry_size = 8, .gva_bits = 32, .cr3_address = BITS(31, 5),
+		.level = {
+			[1] = { .shift = 12, .index_bits = 9, .reserved = BITS(62, 52) },
+			[2] = { .shift = 21, .index_bits = 9, .reserved = BITS(62, 52),
+				.may_be_leaf = true, .leaf_reserved = BITS(20, 13) },
+			/*
+			 * Bit 5 is reserved too, but QEMU's TCG sets it as if the entry had
+			 * an Accessed bit: a guest must not fault on what its processor wrote.
+			 */
+			[3] = { .shift = 30, .index_bits = 2, .no_rights = true,
+				.reserved = BITS(63, 52) | BITS(8, 6) | BITS(2, 1) },
+		},
+	},
+	[GWALK_4LEVEL] = {
+		.levels = 4, .entry_size = 8, .gva_bits = 48, .canonical = true,
+		.cr3_address = GPTE_ADDRESS,
+		.level = { LONG_MODE_LEVELS },
+	},
+	[GWALK_5LEVEL] = {
+		.levels = 5, .entry_size = 8, .gva_bits = 57, .canonical = true,
+		.cr3_address = GPTE_ADDRESS,
+		.level = {
+			LONG_MODE_LEVELS,
+			[5] = { .shift = 48, .index_bits = 9, .reserved = GPTE_HUGE },
+		},
 	},
 };
 
-/* One walk. */
-struct gwalk {
-	const struct mmu_guest_paging *p;
-	const struct gwalk_mode *mode;
-	gva_t gva;
-	bool write, fetch, user;
-	uint64_t reserved;   /* beyond what the mode says: address width, NX when it is off */
-	/* what all entries so far permit */
-	bool can_write, can_user, can_fetch;
-};
-
-/* NULL: paging is off. */
-static const struct gwalk_mode *mode_of(const struct mmu_guest_paging *p)
+enum gwalk_mode_id gwalk_mode_of(uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
-	if (!(p->cr0 & CR0_PG))
-		return NULL;
-	if (p->efer & EFER_LMA)
-		return p->cr4 & CR4_LA57 ? &mode_5level : &mode_4level;
-	if (p->cr4 & CR4_PAE)
-		return &mode_pae;
-	return p->cr4 & CR4_PSE ? &mode_32bit_pse : &mode_32bit;
+	if (!(cr0 & CR0_PG))
+		return GWALK_OFF;
+	if (efer & EFER_LMA)
+		return cr4 & CR4_LA57 ? GWALK_5LEVEL : GWALK_4LEVEL;
+	if (cr4 & CR4_PAE)
+		return GWALK_PAE;
+	return cr4 & CR4_PSE ? GWALK_PSE : GWALK_32BIT;
+}
+
+uint64_t gwalk_reserved(const struct mmu_vm *vm, enum gwalk_mode_id mode, bool nxe)
+{
+	uint64_t reserved = nxe ? 0 : GPTE_NX;
+
+	if (gwalk_modes[mode].entry_size == 8 && vm->maxphyaddr < 52)
+		reserved |= BITS(51, vm->maxphyaddr);
+	return reserved;
 }
 
 static bool is_canonical(gva_t gva, unsigned bits)
@@ -142,7 +100,7 @@ static bool is_canonical(gva_t gva, unsigned bits)
 /* No execute-disable in 32-bit paging, whatever EFER says. */
 static bool nx_enabled(const struct gwalk *w)
 {
-	return w->mode->entry_size == 8 && (w->p->efer & EFER_NXE);
+	return gwalk_modes[w->mode].entry_size == 8 && (w->p->efer & EFER_NXE);
 }
 
 static uint32_t pf_error(const struct gwalk *w, uint32_t why)
@@ -154,45 +112,37 @@ static uint32_t pf_error(const struct gwalk *w, uint32_t why)
 	return why;
 }
 
-static bool is_leaf(const struct gwalk_level *l, unsigned level, uint64_t gpte)
+struct gwalk_entry gwalk_decode(enum gwalk_mode_id mode, unsigned level, uint64_t reserved,
+				uint64_t gpte)
 {
-	return level == 1 || (l->may_be_leaf && (gpte & GPTE_HUGE));
-}
+	const struct gwalk_level *l = &gwalk_modes[mode].level[level];
+	struct gwalk_entry e = { .present = gpte & GPTE_P, .access = ACC_RWX | ACC_USER };
 
-/* Checks one entry and takes its rights along; -EFAULT says why in *error. */
-static int check_entry(struct gwalk *w, unsigned level, uint64_t gpte, uint32_t *error)
-{
-	const struct gwalk_level *l = &w->mode->level[level];
-	uint64_t reserved = w->reserved | l->reserved;
-
-	if (!(gpte & GPTE_P)) {
-		*error = pf_error(w, 0);
-		return -EFAULT;
-	}
-	if (level > 1 && is_leaf(l, level, gpte))
-		reserved |= l->leaf_reserved;
-	if (gpte & reserved) {
-		*error = pf_error(w, PF_PRESENT | PF_RESERVED);
-		return -EFAULT;
-	}
+	e.leaf = level == 1 || (l->may_be_leaf && (gpte & GPTE_HUGE));
+	reserved |= l->reserved | (e.leaf && level > 1 ? l->leaf_reserved : 0);
+	e.reserved = gpte & reserved;
 	if (!l->no_rights) {
-		w->can_write &= !!(gpte & GPTE_W);
-		w->can_user &= !!(gpte & GPTE_U);
-		w->can_fetch &= !(gpte & GPTE_NX);
+		e.access &= ~(gpte & GPTE_W ? 0 : ACC_W);
+		e.access &= ~(gpte & GPTE_U ? 0 : ACC_USER);
+		e.access &= ~(gpte & GPTE_NX ? ACC_X : 0);
 	}
-	return 0;
+	e.address = gpte & GPTE_ADDRESS;
+	e.address &= e.leaf ? ~((1ul << l->shift) - 1) : ~0ul;
+	return e;
 }
 
 /* The rights of the whole path against the access. */
 static bool is_permitted(const struct gwalk *w)
 {
-	if (w->user && !w->can_user)
+	unsigned can = w->access[w->level];
+
+	if (w->user && !(can & ACC_USER))
 		return false;
-	if (w->write && !w->can_write && (w->user || (w->p->cr0 & CR0_WP)))
+	if (w->write && !(can & ACC_W) && (w->user || (w->p->cr0 & CR0_WP)))
 		return false;
-	if (w->fetch && !w->can_fetch)
+	if (w->fetch && !(can & ACC_X))
 		return false;
-	if (w->user || !w->can_user)
+	if (w->user || !(can & ACC_USER))
 		return true;
 	/* The supervisor at a user page. */
 	if (w->fetch)
@@ -200,48 +150,113 @@ static bool is_permitted(const struct gwalk *w)
 	return !(w->p->cr4 & CR4_SMAP) || w->p->ac;
 }
 
-static int read_entry(struct mmu_vm *vm, const struct gwalk *w, gpa_t table, unsigned level,
-		      uint64_t *gpte, struct mmu_guest_walk *out)
+/* The entry of a level, in the table at this address. */
+static int read_entry(struct mmu_vm *vm, struct gwalk *w, gpa_t table, unsigned level)
 {
-	const struct gwalk_level *l = &w->mode->level[level];
+	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
+	const struct gwalk_level *l = &mode->level[level];
 	uint64_t index = (w->gva >> l->shift) & ((1ul << l->index_bits) - 1);
-	gpa_t at = table + index * w->mode->entry_size;
+	int err;
 
-	out->entry[out->count] = 0;
-	int err = mmu_read_guest(vm, at, &out->entry[out->count], w->mode->entry_size);
-
-	*gpte = out->entry[out->count];
-	out->at[out->count++] = at;
-	return err == -EFAULT ? -EIO : err;
+	w->at[level] = GPA_INVALID;
+	w->gpte[level] = 0;
+	if (w->pdpte && w->mode == GWALK_PAE && level == mode->levels) {
+		w->gpte[level] = w->pdpte[index];
+		return 0;
+	}
+	err = mmu_read_guest(vm, table + index * mode->entry_size, &w->gpte[level],
+			     mode->entry_size);
+	if (!err)
+		w->at[level] = table + index * mode->entry_size;
+	if (err != -EFAULT)
+		return err;
+	w->gpte[level] = mode->entry_size == 8 ? ~0ul : ~0u;
+	return w->open_bus ? 0 : -EIO;
 }
 
-static int walk(struct mmu_vm *vm, struct gwalk *w, struct mmu_guest_walk *out)
+/* Down to the leaf; what the entries permit is gathered and not yet judged. */
+static int walk_down(struct mmu_vm *vm, struct gwalk *w)
 {
-	gpa_t table = w->p->cr3 & w->mode->cr3_address;
-	unsigned level = w->mode->levels;
-	uint64_t gpte;
+	gpa_t table = w->p->cr3 & gwalk_modes[w->mode].cr3_address;
+	unsigned level = gwalk_modes[w->mode].levels, access = ACC_RWX | ACC_USER;
 
-	out->entry_size = w->mode->entry_size;
 	for (;; level--) {
-		int err = read_entry(vm, w, table, level, &gpte, out);
+		int err = read_entry(vm, w, table, level);
+		struct gwalk_entry e = gwalk_decode(w->mode, level, w->reserved, w->gpte[level]);
 
-		if (!err)
-			err = check_entry(w, level, gpte, &out->pf_error);
 		if (err)
 			return err;
-		if (is_leaf(&w->mode->level[level], level, gpte))
-			break;
-		table = gpte & GPTE_ADDRESS;
+		if (!e.present || e.reserved) {
+			w->pf_error = pf_error(w, e.present ? PF_PRESENT | PF_RESERVED : 0);
+			return -EFAULT;
+		}
+		access &= e.access;
+		w->access[level] = (uint8_t)access;
+		table = e.address;
+		if (!e.leaf)
+			continue;
+		w->level = (uint8_t)level;
+		w->gpa = e.address |
+			 (w->gva & ((1ul << gwalk_modes[w->mode].level[level].shift) - 1));
+		return 0;
 	}
+}
+
+/* Accessed on the way, Dirty in the leaf.  What cannot be written stays as it is. */
+static int mark_entry(struct mmu_vm *vm, struct gwalk *w, unsigned level)
+{
+	uint64_t want = GPTE_ACCESSED | (level == w->level && w->write ? GPTE_DIRTY : 0);
+	uint64_t old = w->gpte[level];
+	int err;
+
+	if (gwalk_modes[w->mode].level[level].no_rights || (old & want) == want)
+		return 0;
+	if (w->at[level] == GPA_INVALID)
+		return -EFAULT;
+	err = guest_cmpxchg(vm, w->at[level], gwalk_modes[w->mode].entry_size, old, old | want);
+	if (!err)
+		w->gpte[level] = old | want;
+	return err;
+}
+
+static int mark_path(struct mmu_vm *vm, struct gwalk *w)
+{
+	int err = 0;
+
+	for (unsigned level = gwalk_modes[w->mode].levels; level >= w->level; level--) {
+		err = mark_entry(vm, w, level);
+		if (err && err != -EFAULT)
+			return err;
+	}
+	w->leaf_dirty = err == -EFAULT || (w->gpte[w->level] & GPTE_DIRTY);
+	return 0;
+}
+
+int gwalk_run(struct mmu_vm *vm, struct gwalk *w)
+{
+	const struct gwalk_mode *mode;
+	int err;
+
+	w->mode = gwalk_mode_of(w->p->cr0, w->p->cr4, w->p->efer);
+	mode = &gwalk_modes[w->mode];
+	w->level = 0;
+	if (w->mode == GWALK_OFF) {
+		w->gpa = w->gva & BITS(31, 0);
+		w->leaf_dirty = true;
+		return 0;
+	}
+	if (mode->canonical && !is_canonical(w->gva, mode->gva_bits))
+		return -EINVAL;
+	w->gva &= BITS(mode->gva_bits - 1, 0);
+	w->reserved = gwalk_reserved(vm, w->mode, w->p->efer & EFER_NXE);
+	err = walk_down(vm, w);
+	if (err)
+		return err;
 	if (!is_permitted(w)) {
-		out->pf_error = pf_error(w, PF_PRESENT);
+		w->pf_error = pf_error(w, PF_PRESENT);
 		return -EFAULT;
 	}
-	uint64_t offset = (1ul << w->mode->level[level].shift) - 1;
-
-	out->gpa = (gpte & GPTE_ADDRESS & ~offset) | (w->gva & offset);
-	out->level = (uint8_t)level;
-	return 0;
+	return w->mark ? mark_path(vm, w) : 0;
 }
 
 int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva_t gva,
@@ -249,24 +264,21 @@ int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva
 {
 	struct gwalk w = {
 		.p = p,
-		.mode = mode_of(p),
+		.gva = gva,
 		.write = access & ACC_W,
 		.fetch = access & ACC_X,
 		.user = p->user || (access & ACC_USER),
-		.can_write = true, .can_user = true, .can_fetch = true,
 	};
+	int err = gwalk_run(vm, &w);
 
-	*out = (struct mmu_guest_walk){ .gpa = GPA_INVALID };
-	if (!w.mode) {
-		out->gpa = gva & BITS(31, 0);
-		return 0;
+	*out = (struct mmu_guest_walk){ .gpa = err ? GPA_INVALID : w.gpa, .level = w.level,
+					.pf_error = w.pf_error };
+	if (w.mode == GWALK_OFF)
+		return err;
+	out->entry_size = gwalk_modes[w.mode].entry_size;
+	for (unsigned level = gwalk_modes[w.mode].levels; !err && level >= w.level; level--) {
+		out->at[out->count] = w.at[level];
+		out->entry[out->count++] = w.gpte[level];
 	}
-	if (w.mode->canonical && !is_canonical(gva, w.mode->gva_bits))
-		return -EINVAL;
-	w.gva = gva & BITS(w.mode->gva_bits - 1, 0);
-	if (w.mode->entry_size == 8 && vm->maxphyaddr < 52)
-		w.reserved = BITS(51, vm->maxphyaddr);
-	if (!(p->efer & EFER_NXE))
-		w.reserved |= GPTE_NX;
-	return walk(vm, &w, out);
+	return err;
 }

@@ -191,3 +191,13 @@ void mmu_read_unlock(struct mmu_vm *vm, struct mmu_reading *r)
 	}
 	read_unlock(&vm->mmu_lock);
 }
+
+void mmu_glance_lock(struct mmu_vm *vm)
+{
+	read_lock(&vm->mmu_lock);
+}
+
+void mmu_glance_unlock(struct mmu_vm *vm)
+{
+	read_unlock(&vm->mmu_lock);
+}

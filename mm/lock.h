@@ -41,16 +41,12 @@ struct mmu_reading {
 void mmu_read_lock(struct mmu_vm *vm, struct mmu_reading *r) ACQUIRES_SHARED(vm->mmu_lock);
 void mmu_read_unlock(struct mmu_vm *vm, struct mmu_reading *r) RELEASES_SHARED(vm->mmu_lock);
 
-/* For a look so short that the clocks would cost more than all of it. */
-static inline void mmu_read_lock_brief(struct mmu_vm *vm) ACQUIRES_SHARED(vm->mmu_lock)
-{
-	read_lock(&vm->mmu_lock);
-}
-
-static inline void mmu_read_unlock_brief(struct mmu_vm *vm) RELEASES_SHARED(vm->mmu_lock)
-{
-	read_unlock(&vm->mmu_lock);
-}
+/*
+ * For a look of some dozens of instructions, which two readings of the clock would double: nobody is
+ * told of it.
+ */
+void mmu_glance_lock(struct mmu_vm *vm) ACQUIRES_SHARED(vm->mmu_lock);
+void mmu_glance_unlock(struct mmu_vm *vm) RELEASES_SHARED(vm->mmu_lock);
 
 #define MMU_READING(op_, gfn_, npages_) \
 	{ .op = MMU_OP_##op_, .gfn = (gfn_), .npages = (npages_) }

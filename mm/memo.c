@@ -89,10 +89,10 @@ static bool bytes_are_same(const unsigned char *at, const unsigned char *bytes, 
 
 bool mmu_memo_holds(struct mmu_vm *vm, const struct mmu_memo *memo, const void *bytes, unsigned n)
 {
-	mmu_read_lock_brief(vm);
+	mmu_glance_lock(vm);
 	bool holds = pages_are_same(vm, memo) && entries_are_same(memo) &&
 		     bytes_are_same(memo->bytes, bytes, n);
 
-	mmu_read_unlock_brief(vm);
+	mmu_glance_unlock(vm);
 	return holds;
 }

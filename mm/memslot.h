@@ -25,6 +25,7 @@ struct memslot_state {
 	struct backing backing;
 	struct slot_huge *huge;          /* huge.h; never NULL */
 	_Atomic(struct dirty_log *) log; /* dirty.h; NULL: none */
+	struct slot_rmaps *rmaps;        /* rmap_slot.h; NULL: the VM does not shadow */
 };
 
 /* Immutable once published. */

@@ -107,7 +107,7 @@ void mmio_remember(struct mmu_vcpu *vcpu, gfn_t gfn)
 	struct mmu_vm *vm = vcpu->vm;
 
 	/* Full: no table for it either. */
-	if (!mmio_value(vm) || gfn >= vm->gfn_limit ||
+	if (vm->shadow || !mmio_value(vm) || gfn >= vm->gfn_limit ||
 	    atomic_load_explicit(&vm->mmio_entries, memory_order_relaxed) >= MMIO_ENTRIES_MAX)
 		return;
 	mmu_read_lock(vcpu->vm, &r);

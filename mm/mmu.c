@@ -7,6 +7,7 @@
 #include "mm/memslot.h"
 #include "mm/nx.h"
 #include "mm/root.h"
+#include "mm/shadow.h"
 
 static void copy_name(char *dst, size_t size, const char *src)
 {
@@ -40,7 +41,8 @@ struct mmu_vm *mmu_vm_create(const struct mmu_config *cfg)
 	vm->maxphyaddr = cfg->maxphyaddr;
 	vm->hw_ad = cfg->hw_ad;
 	vm->pml = cfg->pml && cfg->hw_ad;
-	vm->nx_huge_pages = cfg->nx_huge_pages;
+	/* The erratum is about nested tables; a shadow's leaf would have to be split per address. */
+	vm->nx_huge_pages = cfg->nx_huge_pages && cfg->format != MMU_FORMAT_SHADOW;
 	vm->gfn_limit = 1ul << (gpa_bits(cfg) - PAGE_SHIFT);
 	vm->page_cap = cfg->page_cap;
 	vm->owner = cfg->owner;
@@ -51,11 +53,16 @@ struct mmu_vm *mmu_vm_create(const struct mmu_config *cfg)
 	nx_init(vm);
 	/* Ahead of every new vCPU's: its first entry flushes. */
 	atomic_init(&vm->tlb_gen, 1);
-	if (memslot_init(vm)) {
-		port_obj_free(vm, sizeof(*vm));
-		return NULL;
+	if (memslot_init(vm))
+		goto fail;
+	if (cfg->format == MMU_FORMAT_SHADOW && shadow_vm_init(vm, cfg)) {
+		memslot_destroy(vm);
+		goto fail;
 	}
 	return vm;
+fail:
+	port_obj_free(vm, sizeof(*vm));
+	return NULL;
 }
 
 void *mmu_vm_owner(const struct mmu_vm *vm)
@@ -67,6 +74,7 @@ void mmu_vm_destroy(struct mmu_vm *vm)
 {
 	MM_BUG_ON(vm->vcpus);
 	root_release_all(vm);
+	shadow_vm_destroy(vm);
 	MM_BUG_ON(stat_read(vm, tables));
 	memslot_destroy(vm);
 	MM_BUG_ON(stat_read(vm, backing_pages));
@@ -78,6 +86,8 @@ void mmu_vm_destroy(struct mmu_vm *vm)
 int mmu_vcpu_init(struct mmu_vm *vm, struct mmu_vcpu *vcpu, unsigned id)
 {
 	*vcpu = (struct mmu_vcpu){ .vm = vm, .id = id, .root = HPA_INVALID };
+	if (vm->shadow && shadow_vcpu_init(vcpu))
+		return -ENOMEM;
 	rcu_reader_add(vm, &vcpu->reader);
 	mmu_write_lock(vm, MMU_OP_VCPU, 0, 0);
 	vcpu->next = vm->vcpus;
@@ -98,6 +108,7 @@ void mmu_vcpu_destroy(struct mmu_vcpu *vcpu)
 	root_put(vcpu);
 	latency_keep(vcpu);
 	mmu_write_unlock(vcpu->vm);
+	shadow_vcpu_destroy(vcpu);
 	rcu_reader_remove(vm, &vcpu->reader);
 	cache_drain(&vcpu->cache);
 }

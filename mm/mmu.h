@@ -68,6 +68,8 @@ enum mmu_latency_kind {
 	X(VCPU, "vCPU added or gone")                                             \
 	X(AUDIT, "audit")                                                         \
 	X(DUMP, "dump")                                                           \
+	X(PAGING, "guest's paging registers")                                     \
+	X(TABLE_WRITE, "write to a guest's page table")                           \
 	X(LATENCY, "latency read")
 
 enum mmu_op {
@@ -116,6 +118,7 @@ struct mmu_latency_cells {
 enum mmu_format_id {
 	MMU_FORMAT_EPT, /* SDM vol. 3C, 29.3 */
 	MMU_FORMAT_NPT, /* APM vol. 2, 15.25: the host's own long-mode format */
+	MMU_FORMAT_SHADOW, /* nested paging is off: the processor walks shadows of the guest's tables */
 };
 
 struct mmu_config {
@@ -129,8 +132,11 @@ struct mmu_config {
 	uint8_t fault_around;      /* neighbours that one fault maps: a power of two, 1: none */
 	uint8_t maxphyaddr;        /* bits of a host physical address */
 	uint64_t page_cap;         /* most host pages for it, its tables included; 0: no cap */
+	uint32_t shadow_pages;     /* MMU_FORMAT_SHADOW: most shadow tables; 0: MMU_SHADOW_PAGES */
 	void *owner;               /* the caller's own; mmu_vm_owner() gives it back */
 };
+
+#define MMU_SHADOW_PAGES 2048
 
 /* NULL when memory is short.  The caller owns the VM; no vCPU exists yet. */
 struct mmu_vm *mmu_vm_create(const struct mmu_config *cfg);
@@ -214,9 +220,11 @@ struct mmu_vcpu {
 	struct mmu_cache cache;
 	struct rcu_reader reader;
 	uint64_t reads, waited_for; /* times it took mmu_lock; of the fault that runs: lock.h */
+	struct shadow_vcpu *shadow; /* MMU_FORMAT_SHADOW */
 	struct mmu_latency_cells latency[MMU_LATENCY_VCPU_COUNT]; /* only this vCPU adds */
 };
 
+/* 0, or (MMU_FORMAT_SHADOW only) -ENOMEM. */
 int mmu_vcpu_init(struct mmu_vm *vm, struct mmu_vcpu *vcpu, unsigned id);
 void mmu_vcpu_destroy(struct mmu_vcpu *vcpu);
 
@@ -260,10 +268,56 @@ enum mmu_pf_result {
 	MMU_PF_EMULATE,  /* no slot there, or a write to a read-only slot: MMIO */
 	MMU_PF_PROTECTED, /* mmu_protect() forbids it: tell the guest (#VE) */
 	MMU_PF_NOMEM,    /* no host page to back it, or none for a table */
+	MMU_PF_INJECT,   /* mmu_shadow_fault() only: the guest's own tables forbid it, #PF for the guest */
 };
 
 /* No lock held, interrupts on. */
 enum mmu_pf_result mmu_page_fault(struct mmu_vcpu *vcpu, struct page_fault *pf);
+
+/* ---- shadow paging (MMU_FORMAT_SHADOW) ------------------------------------ */
+
+/*
+ * With nested paging off the guest's CR3 is vcpu->root, whose tables stand for the guest's own.  The
+ * processor runs with CR0.PG, CR0.WP, CR4.PAE and EFER.NXE set whatever the guest has; with
+ * EFER.LMA, CR4.LA57, CR4.SMEP and CR4.SMAP as the guest has them (the last two off while the guest
+ * has paging off); without CR4.PGE, PCIDE and PKE.  Every #PF of the guest comes to
+ * mmu_shadow_fault().
+ */
+struct mmu_paging_regs {
+	uint64_t cr0, cr3, cr4, efer; /* as the guest sees them */
+	uint64_t pdpte[4];            /* PAE: what the load of CR3 took from memory, valid entries */
+};
+
+/*
+ * The guest loaded CR0, CR3, CR4 or EFER, also when nothing in them changed: what was
+ * cached of its tables is forgotten, as the manuals promise.  Another root is loaded by
+ * mmu_vcpu_load_root(), when vcpu->root is HPA_INVALID then.  Outside guest mode, no lock held.
+ */
+void mmu_vcpu_set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *regs);
+/* INVLPG by the guest, or an INVPCID for one address. */
+void mmu_vcpu_invlpg(struct mmu_vcpu *vcpu, gva_t gva);
+/* Levels of the tables at vcpu->root: 4 or 5; 3 for PAE, and then the root is below 4 GiB. */
+unsigned mmu_vcpu_root_level(const struct mmu_vcpu *vcpu);
+
+struct shadow_fault {
+	/* inputs: CR2, the error code that the processor pushed, EFLAGS.AC */
+	gva_t gva;
+	uint32_t error;
+	bool ac;
+	/* outputs */
+	uint32_t inject;  /* MMU_PF_INJECT: the guest's error code */
+	gpa_t gpa;        /* else: what gva means; GPA_INVALID where that was not found out */
+	bool table_write; /* MMU_PF_EMULATE: not MMIO, but a write to a table that is shadowed */
+};
+
+/* No lock held, interrupts on.  For MMU_PF_EMULATE the caller does what the instruction says. */
+enum mmu_pf_result mmu_shadow_fault(struct mmu_vcpu *vcpu, struct shadow_fault *f);
+
+/*
+ * The caller cannot do a table_write: drop the shadows of the table, so that the guest can write
+ * itself.  False: that was tried for this gva often enough, and led back here each time.
+ */
+bool mmu_shadow_unprotect(struct mmu_vcpu *vcpu, const struct shadow_fault *f);
 
 /* ---- operations on ranges (the mmu_notifier stand-ins) ------------------ */
 
@@ -445,6 +499,8 @@ bool mmu_memo_holds(struct mmu_vm *vm, const struct mmu_memo *memo, const void *
 	X(pf_nomem, "pf_nomem", "faults that found no host memory")               \
 	X(tlb_flush, "tlb_flush", "flushes requested of the VM's vCPUs")          \
 	X(tlb_kick, "tlb_kick", "vCPUs kicked out of guest mode for a flush")     \
+	X(tlb_spared, "tlb_spared", "vCPUs out of guest mode, which a flush let alone") \
+	X(tlb_none, "tlb_none", "steps of walks that had nothing to flush")       \
 	X(zap_leaf, "zap_leaf", "leaf entries removed")                           \
 	X(zap_yield, "zap_yield", "times a walk dropped mmu_lock to let others in") \
 	X(cmpxchg_fail, "cmpxchg_fail", "entries that another CPU changed first") \
@@ -461,6 +517,14 @@ bool mmu_memo_holds(struct mmu_vm *vm, const struct mmu_memo *memo, const void *
 	X(root_invalidated, "root_invalidated", "roots made invalid by a fast zap") \
 	X(worker_steps, "worker_steps", "bounded steps of the VM's worker")       \
 	X(migrated, "migrated", "pages whose host page was exchanged")            \
+	X(pf_guest, "pf_guest", "shadow paging: faults that were the guest's own") \
+	X(shadow_zapped, "mmu_shadow_zapped", "shadow pages taken down")          \
+	X(shadow_recycled, "mmu_recycled", "shadow pages taken down to stay in the budget") \
+	X(shadow_flooded, "mmu_flooded", "shadow pages given up because the guest kept writing") \
+	X(shadow_written, "mmu_pte_write", "writes to shadowed tables")           \
+	X(shadow_unsync, "mmu_unsync", "tables opened to the guest's writes")     \
+	X(shadow_synced, "mmu_pte_updated", "entries compared unequal and brought up to date") \
+	X(rmap_recycled, "rmap_recycled", "reverse maps that grew too long")      \
 	X(ballooned_out, "ballooned_out", "pages taken by the balloon, ever")     \
 	X(ballooned_in, "ballooned_in", "pages given back by the balloon, ever")
 
@@ -471,6 +535,7 @@ bool mmu_memo_holds(struct mmu_vm *vm, const struct mmu_memo *memo, const void *
 	X(pages_1g, "pages_1g", "1G leaf mappings")                               \
 	X(tables, "mmu_tables", "page-table pages, roots included")               \
 	X(nx_tables, "nx_tables", "tables made because of a fetch (NX mitigation)") \
+	X(shadow_pages, "mmu_shadow_pages", "shadow pages")                       \
 	X(backing_pages, "backing_pages", "host pages (4K) that back the VM")     \
 	X(ballooned_pages, "ballooned_pages", "pages now held by the balloon")
 

@@ -17,6 +17,7 @@ struct mmu_vcpu;
 
 enum {
 	PORT_ZERO = 1 << 0, /* contents zeroed; otherwise undefined */
+	PORT_BELOW_4G = 1 << 1, /* where 32 bits of CR3 reach; order 0 only */
 };
 
 /*

@@ -9,6 +9,7 @@
 #include "mm/cache.h"
 #include "mm/lock.h"
 #include "mm/memslot.h"
+#include "mm/shadow.h"
 #include "mm/zap.h"
 
 int mmu_unmap(struct mmu_vm *vm, gfn_t gfn, uint64_t npages, unsigned flags)
@@ -35,6 +36,11 @@ static int change_behind(struct range_walk *walk, struct backing_change *c,
 		gfn_t before = c->next;
 		int err = backing_change_step(vm, c, walk->next);
 
+		/* Others may have walked a table there since the walk came by. */
+		if (vm->shadow && (walk->flags & WALK_TABLES)) {
+			shadow_zap_tables(vm, before, c->next);
+			shadow_settle(vm);
+		}
 		if (err)
 			return err;
 		if (c->next == before)
@@ -97,7 +103,7 @@ static int balloon_locked(struct mmu_vm *vm, struct backing_change *c, unsigned 
 		return err;
 	if (c->op == BACKING_IN)
 		return balloon_in(vm, c, flags);
-	struct range_walk walk = zap_walk(vm, c->next, c->end, flags);
+	struct range_walk walk = zap_walk(vm, c->next, c->end, flags | WALK_TABLES);
 
 	assert_held_write(&walk.vm->mmu_lock);
 	return range_change(&walk, c);

@@ -10,6 +10,7 @@
 
 #include "mm/flush.h"
 #include "mm/lock.h"
+#include "mm/shadow.h"
 #include "mm/zap.h"
 
 static void root_free(struct mmu_root *root)
@@ -103,6 +104,8 @@ hpa_t mmu_vcpu_load_root(struct mmu_vcpu *vcpu)
 {
 	struct mmu_vm *vm = vcpu->vm;
 
+	if (vcpu->shadow)
+		return shadow_load_root(vcpu);
 	root_get_or_install(vcpu, NULL);
 	if (vcpu->root == HPA_INVALID) {
 		struct mmu_root *new = root_alloc(vm);
@@ -127,6 +130,8 @@ void root_invalidate_all(struct mmu_vm *vm)
 	struct mmu_root *root = vm->root;
 
 	assert_held_write(&vm->mmu_lock);
+	if (vm->shadow)
+		shadow_zap_all(vm);
 	if (!root)
 		return;
 	/* Relaxed: the flush releases it, with the generation that says "look". */
@@ -181,6 +186,6 @@ void root_release_all(struct mmu_vm *vm)
 	root_invalidate_all(vm);
 	mmu_write_unlock(vm);
 	while (root_teardown_step(vm))
-		;
+		port_resched();
 	MM_BUG_ON(root_first(vm));
 }

@@ -17,6 +17,8 @@
 #include "mm/huge.h"
 #include "mm/lock.h"
 #include "mm/mmio.h"
+#include "mm/rmap_slot.h"
+#include "mm/shadow.h"
 #include "mm/zap.h"
 
 /* ---- one change of the table ------------------------------------------------------ */
@@ -91,6 +93,11 @@ static void slots_replace(struct mmu_vm *vm, struct spare *spare, unsigned step,
 	spare->table[step] = NULL;
 	if (in)
 		spare->slot[step] = NULL;
+	/* Tables that the guest had where there was no memory. */
+	if (vm->shadow && in) {
+		shadow_zap_tables(vm, in->base, in->base + in->npages);
+		shadow_settle(vm);
+	}
 	slots_fill(new, old, out, in);
 	new->generation = old->generation + 1;
 	/* Release: pairs with the acquire in memslots_get(). */
@@ -116,6 +123,7 @@ int memslot_init(struct mmu_vm *vm)
 static void state_free(struct mmu_vm *vm, struct memslot_state *state)
 {
 	backing_destroy(vm, &state->backing);
+	slot_rmaps_free(state->rmaps);
 	port_obj_free(state->huge, state->huge->size);
 	port_obj_free(state, sizeof(*state));
 }
@@ -160,11 +168,17 @@ static struct memslot_state *state_alloc(const struct mmu_vm *vm, const struct m
 
 	if (!state)
 		return NULL;
+	state->rmaps = vm->shadow ? slot_rmaps_alloc(d->npages) : NULL;
+	if (vm->shadow && !state->rmaps) {
+		port_obj_free(state, sizeof(*state));
+		return NULL;
+	}
 	state->huge = huge_alloc(d->base_gfn, d->npages);
 	if (state->huge && !backing_init(vm, &state->backing, d))
 		return state;
 	if (state->huge)
 		port_obj_free(state->huge, state->huge->size);
+	slot_rmaps_free(state->rmaps);
 	port_obj_free(state, sizeof(*state));
 	return NULL;
 }
@@ -237,7 +251,7 @@ static void delete_locked(struct mmu_vm *vm, struct spare *spare, const struct m
 	struct memslot_state *state = slot->state;
 	const struct memslot *dying = slot_dies(vm, spare, slot);
 
-	zap_range(vm, dying->base, dying->base + dying->npages, MMU_MAY_BLOCK);
+	zap_range(vm, dying->base, dying->base + dying->npages, MMU_MAY_BLOCK | WALK_TABLES);
 	/* Whoever still holds the slot brings no more pages: backing_bring(). */
 	state->backing.dead = true;
 	while (backing_empty_step(vm, dying))
@@ -246,6 +260,7 @@ static void delete_locked(struct mmu_vm *vm, struct spare *spare, const struct m
 	slots_replace(vm, spare, 1, dying, NULL);
 	dirty_slot_gone(vm, state);
 	backing_destroy(vm, &state->backing);
+	slot_rmaps_defer(vm, state->rmaps);
 	rcu_defer_obj(vm, &state->huge->rcu, state->huge->size);
 	rcu_defer_obj(vm, &state->rcu, sizeof(*state));
 }
@@ -287,7 +302,7 @@ static int move_locked(struct mmu_vm *vm, struct spare *spare, const struct mems
 		return err;
 	const struct memslot *dying = slot_dies(vm, spare, slot);
 
-	zap_range(vm, dying->base, dying->base + dying->npages, MMU_MAY_BLOCK);
+	zap_range(vm, dying->base, dying->base + dying->npages, MMU_MAY_BLOCK | WALK_TABLES);
 	err = check_place(vm, moved, dying);
 	if (err)
 		moved->base = old_base;
@@ -334,7 +349,7 @@ static int set_flags_locked(struct mmu_vm *vm, struct spare *spare, const struct
 	changed->flags = flags;
 	slots_replace(vm, spare, 0, slot, changed);
 	/* Faults see the new flags already, or will see that the range was invalidated. */
-	zap_range(vm, start, end, MMU_MAY_BLOCK);
+	zap_range(vm, start, end, MMU_MAY_BLOCK | WALK_TABLES);
 	return 0;
 }
 

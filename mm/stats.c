@@ -13,5 +13,5 @@ void mmu_stats_read(struct mmu_vm *vm, struct mmu_stats *out)
 #undef READ
 	/* Every fault has one result: counting them as well would be one atomic more. */
 	out->pf_taken = out->pf_fixed + out->pf_spurious + out->pf_retry + out->pf_emulate +
-			out->pf_protected + out->pf_nomem;
+			out->pf_protected + out->pf_nomem + out->pf_guest;
 }

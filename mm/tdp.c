@@ -52,7 +52,7 @@ static void fold_leaf(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn
 	bool dirty = leaf_is_dirty(fmt, old) && !(kept && leaf_is_dirty(fmt, new));
 
 	/* Only pages of ours have a state to fold into. */
-	if ((accessed || dirty) && (old.raw & SPTE_REFCOUNTED))
+	if ((accessed || dirty) && (!fmt->software || (old.raw & SPTE_REFCOUNTED)))
 		backing_fold(vm, gfn, level, accessed, dirty);
 	dirty_fold(vm, fmt, gfn, level, old, new);
 }

@@ -110,6 +110,8 @@ struct mmu_vm {
 
 	_Atomic bool malformed_told;       /* fault.c */
 
+	struct mmu_shadow *shadow;         /* shadow.h; NULL: nested paging */
+
 	struct mmu_counters counters;
 	struct latency_log latency;
 };

@@ -13,6 +13,8 @@
 #include "mm/flush.h"
 #include "mm/lock.h"
 #include "mm/root.h"
+#include "mm/shadow.h"
+#include "mm/shadow_range.h"
 #include "mm/tdp.h"
 
 #define DEAD_END 0ul
@@ -144,11 +146,17 @@ bool walk_step(struct range_walk *walk)
 	walk->visited = 0;
 	for_each_root(vm, root)
 		done = walk_root(walk, root, done);
+	if (vm->shadow)
+		done = shadow_walk(walk, done);
 	hold_note_write(vm, walk->visited);
 	walk->next = done;
-	if (walk->flush_owed)
+	if (!walk->flush_owed && !(vm->shadow && vm->shadow->flush_owed))
+		stat_add(vm, tlb_none, 1);
+	else
 		flush_vm(vm);
 	walk->flush_owed = false;
+	if (vm->shadow)
+		shadow_flushed(vm);
 	if (walk->dead != DEAD_END)
 		bury(walk);
 	return done < walk->end;

@@ -19,6 +19,12 @@
 #include "mm/iter.h"
 #include "mm/vm.h"
 
+/*
+ * Beside MMU_*: what is in the range goes for good, and with it the shadows of guest tables that
+ * lie there.
+ */
+#define WALK_TABLES (1u << 16)
+
 struct range_walk {
 	struct mmu_vm *vm;
 	gfn_t next;     /* first gfn not yet done */

@@ -6,6 +6,7 @@
 #include "mm/nx.h"
 #include "mm/recover.h"
 #include "mm/root.h"
+#include "mm/shadow.h"
 
 enum work { WORK_DONE, WORK_MORE, WORK_BUSY };
 
@@ -14,6 +15,8 @@ static bool work_pieces(struct mmu_vm *vm)
 {
 	bool more = root_teardown_step(vm);
 
+	if (vm->shadow)
+		more |= shadow_teardown_step(vm);
 	more |= recover_step(vm);
 	more |= nx_step(vm);
 	more |= rcu_poll(vm);

@@ -42,6 +42,7 @@ static void exit_fault(struct vcpu *vcpu)
 			       pf->access & ACC_W ? "write" : pf->access & ACC_X ? "fetch" : "read",
 			       pf->gpa);
 		return;
+	case MMU_PF_INJECT: /* of shadow paging, which no VM of ours has yet */
 	case MMU_PF_NOMEM:
 		vm_stop_report(vcpu, "%s for guest-physical 0x%lx", vm_memory_excuse(vcpu->vm),
 			       pf->gpa);

@@ -106,13 +106,6 @@ void guests_add(const struct boot_info *bi)
 		vms_failure(NULL, "no guest was given (boot modules are guests; docs/boot.md)");
 }
 
-static void start(struct guest *g)
-{
-	vms_ask(g, LIFE_START);
-	if (g->config.paused)
-		vms_ask(g, LIFE_PAUSE);
-}
-
 static void run_one_by_one(void)
 {
 	static char stage[VM_NAME_MAX + 8]; /* stays named until the next one */
@@ -120,7 +113,7 @@ static void run_one_by_one(void)
 	for (struct guest *g = vms_next(NULL); g; g = vms_next(g)) {
 		lib_snprintf(stage, sizeof(stage), "guest %s", g->config.name);
 		stage_enter(stage);
-		start(g);
+		vms_start(g);
 		vms_wait();
 	}
 }
@@ -133,6 +126,6 @@ void guests_run(void)
 	}
 	stage_enter("guests");
 	for (struct guest *g = vms_next(NULL); g; g = vms_next(g))
-		start(g);
+		vms_start(g);
 	vms_wait();
 }

@@ -6,6 +6,7 @@
 #include "vmm/io.h"
 
 #include "arch/x86/cpu.h"
+#include "host/machine.h"
 #include "lib/string.h"
 #include "lib/util.h"
 #include "vmm/exit.h"
@@ -152,7 +153,7 @@ static void exit_string_io(struct vcpu *vcpu)
 		vcpu_skip(vcpu, insn.len);
 }
 
-void exit_io(struct vcpu *vcpu)
+static void do_io(struct vcpu *vcpu)
 {
 	const struct exit_io *io = &vcpu->exit.io;
 	uint64_t *rax = &vcpu->regs.gpr[GPR_RAX];
@@ -169,4 +170,12 @@ void exit_io(struct vcpu *vcpu)
 		*rax = insn_merge(*rax, value, io->size);
 	}
 	insn_skip(vcpu);
+}
+
+/* The console is slow, and a string may be many lines: interrupts are open. */
+void exit_io(struct vcpu *vcpu)
+{
+	machine_irq_enable();
+	do_io(vcpu);
+	machine_irq_save();
 }

@@ -89,9 +89,8 @@ static void apply(struct guest *g) REQUIRES(vms_lock)
 	}
 }
 
-int vms_ask(struct guest *g, enum life_op op)
+static int ask(struct guest *g, enum life_op op) REQUIRES(vms_lock)
 {
-	spin_lock(&vms_lock);
 	bool was_off = g->life.state == LIFE_OFF;
 	int err = life_ask(&g->life, op);
 
@@ -99,10 +98,31 @@ int vms_ask(struct guest *g, enum life_op op)
 		g->failed = false;
 		result.run++;
 	}
+	return err;
+}
+
+int vms_ask(struct guest *g, enum life_op op)
+{
+	spin_lock(&vms_lock);
+	int err = ask(g, op);
+
 	if (!err)
 		apply(g);
 	spin_unlock(&vms_lock);
 	return err;
+}
+
+/* One that begins paused is so before anybody can run it. */
+void vms_start(struct guest *g)
+{
+	spin_lock(&vms_lock);
+	int err = ask(g, LIFE_START);
+
+	if (!err && g->config.paused)
+		err = ask(g, LIFE_PAUSE);
+	if (!err)
+		apply(g);
+	spin_unlock(&vms_lock);
 }
 
 void vms_stop_all(void)

@@ -18,7 +18,14 @@ _Static_assert((unsigned)PORT_ZERO == (unsigned)PAGES_ZERO, "the two mean the sa
 
 hpa_t port_pages_alloc(unsigned order, unsigned flags)
 {
-	return pages_alloc(order, flags);
+	hpa_t hpa = pages_alloc(order, flags & PAGES_ZERO);
+
+	/* The allocator knows no zones; machines with so much memory may have to do without. */
+	if ((flags & PORT_BELOW_4G) && hpa != HPA_INVALID && hpa >> 32) {
+		pages_free(hpa, order);
+		return HPA_INVALID;
+	}
+	return hpa;
 }
 
 void port_pages_free(hpa_t hpa, unsigned order)

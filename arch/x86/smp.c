@@ -245,7 +245,7 @@ void smp_start(const struct boot_info *bi, const struct acpi_info *acpi, unsigne
 		log_warn("%u CPUs more than we have room for are left out", acpi->cpus_dropped);
 	if (acpi->cpu_count < 2 || max_cpus < 2)
 		return;
-	if (percpu_table_alloc(acpi->cpu_count)) {
+	if (percpu_table_alloc(acpi->cpu_count + 1)) { /* the boot CPU may not be listed */
 		log_error("no memory for the table of CPUs: only the boot CPU is used");
 		return;
 	}

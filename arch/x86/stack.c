@@ -66,6 +66,8 @@ int stack_init(void)
 		err = layout_map(LAYOUT_STACKS_BASE + done, 0, PAGE_SIZE);
 		layout_unmap(LAYOUT_STACKS_BASE + done, PAGE_SIZE);
 	}
+	/* Nobody has used what was mapped, but a processor may have looked ahead. */
+	write_cr3(read_cr3());
 	return err;
 }
 

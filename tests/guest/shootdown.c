@@ -111,7 +111,7 @@ static void writers(void *arg)
 		forbid_writes();
 }
 
-static void run(void (*fn)(void *arg))
+static void run(void (*fn)(void *arg), unsigned n)
 {
 	unsigned long long kicks = stat_read("tlb_kick");
 
@@ -119,7 +119,7 @@ static void run(void (*fn)(void *arg))
 	smp_run_on_all(fn, NULL);
 	CHECK_EQ(audit(), 0);
 	if (kicks != STAT_NONE)
-		printf("# %u rounds, %llu kicks\n", rounds, stat_read("tlb_kick") - kicks);
+		printf("# %u rounds, %llu kicks\n", n, stat_read("tlb_kick") - kicks);
 }
 
 static void test_no_write_after_read_only(void)
@@ -128,7 +128,7 @@ static void test_no_write_after_read_only(void)
 
 	if (alone())
 		return;
-	run(writers);
+	run(writers, rounds);
 	for (unsigned i = 1; i < smp_count; i++)
 		sum += smp_cpu[i]->ve_count;
 	CHECK(sum > 0);
@@ -160,7 +160,7 @@ static void writers_whole(void *arg)
 static void test_no_write_large(void)
 {
 	if (!alone())
-		run(writers_whole);
+		run(writers_whole, rounds / 8 + 1);
 }
 
 /* ---- readers and no access ------------------------------------------------------------------ */
@@ -208,7 +208,7 @@ static void readers(void *arg)
 static void test_no_read_after_none(void)
 {
 	if (!alone())
-		run(readers);
+		run(readers, rounds / 4 + 1);
 }
 
 /* ---- pages that move -------------------------------------------------------------------------- */
@@ -261,7 +261,7 @@ static void movers(void *arg)
 static void test_no_write_is_lost(void)
 {
 	if (!alone())
-		run(movers);
+		run(movers, rounds / 2 + 1);
 }
 
 /* ---- what is gone ------------------------------------------------------------------------------ */
@@ -344,17 +344,19 @@ static void test_gone_is_gone(void)
 	if (alone())
 		return;
 	turn = wrote = 0;
-	run(gone);
+	run(gone, rounds / 4 + 1);
 }
 
 /* ---- a clean page ---------------------------------------------------------------------------- */
+
+#define LOGGED_PAGES 4 /* few: each was written, and is cleaned, while another has it in its TLB */
 
 /* A write after the log was read and cleared must be in the log, though the page is still mapped. */
 static void dirty_again(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		wait_turn(i + 1);
-		++*lane_of(i % SLOT_PAGES, this_cpu()->id);
+		++*lane_of(i % LOGGED_PAGES, this_cpu()->id);
 		atomic_fetch_add(&wrote, 1);
 	}
 }
@@ -364,7 +366,7 @@ static uint64_t bitmap[SLOT_PAGES / 64];
 static void clean_and_look(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		unsigned page = i % SLOT_PAGES;
+		unsigned page = i % LOGGED_PAGES;
 
 		atomic_fetch_add(&this_cpu()->progress, 1);
 		CPU_CHECK(dirty_get(SLOT, 0, SLOT_PAGES, bitmap, PHYLLO_DIRTY_GET_CLEAR) >= 0);
@@ -396,7 +398,7 @@ static void test_no_write_escapes_the_log(void)
 			continue;
 		turn = wrote = 0;
 		CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, SLOT, style, 0, 0), 0);
-		run(logged);
+		run(logged, rounds / 8 + 1);
 		CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_STOP, SLOT, 0, 0, 0), 0);
 	}
 }

@@ -36,6 +36,29 @@ static bool is_mapped(gfn_t gfn)
 	return world_leaf(&w, gfn, &level).raw;
 }
 
+/* A slot that moved aside: its windows lie across the backing's nodes.  What the pages hold looks like words. */
+static void moved_aside(const struct world_variant *v)
+{
+	static uint64_t words[PAGE_SIZE / 8];
+	struct mmu_config cfg = config(v);
+
+	for (unsigned i = 0; i < PAGE_SIZE / 8; i++)
+		words[i] = 0x123000 | 1;
+	world_open_config(&w, &cfg, 2 * CHUNK);
+	for (gfn_t gfn = 0; gfn < 2 * CHUNK; gfn++)
+		CHECK_EQ(mmu_write_guest(w.vm, gfn << PAGE_SHIFT, words, sizeof(words)), 0);
+	CHECK_EQ(mmu_slot_move(w.vm, 0, 8 * CHUNK + 3), 0);
+	CHECK_EQ(world_touch(&w, 8 * CHUNK + 3 + CHUNK - 1, ACC_R), MMU_PF_FIXED);
+	CHECK(is_mapped(8 * CHUNK + 3 + CHUNK));
+	world_audit(&w);
+	world_close(&w);
+}
+
+static void test_moved_aside(void)
+{
+	world_for_each(moved_aside);
+}
+
 /* Faults of a first walk over memory that is there: one a window. */
 static void dense(const struct world_variant *v)
 {
@@ -189,6 +212,7 @@ static void test_invalidated(void)
 }
 
 static const struct ktap_test tests[] = {
+	KTAP(test_moved_aside),
 	KTAP(test_dense), KTAP(test_untouched), KTAP(test_young_once), KTAP(test_borders), KTAP(test_invalidated),
 };
 

@@ -75,6 +75,8 @@ static void flush_order(const struct world_variant *v)
 	hosted_hooks.page_free = NULL;
 	CHECK_EQ(kicks, 1);
 	CHECK_EQ(world_stats(&w).tlb_kick, 1);
+	CHECK_EQ(world_stats(&w).tlb_spared, WORLD_CPUS - 1);
+	CHECK_EQ(world_stats(&w).tlb_none, 0);
 	CHECK_EQ(world_stats(&w).tlb_flush, 1);
 	CHECK(frees >= CHUNK);
 	CHECK(hosted_page_is_free(watched));
@@ -100,6 +102,7 @@ static void test_no_flush(void)
 	CHECK(fake_cpu_enter(&w.cpu[0]));
 	CHECK_EQ(mmu_unmap(w.vm, 0, CHUNK, 0), 0);
 	CHECK_EQ(world_stats(&w).tlb_flush, 0);
+	CHECK_EQ(world_stats(&w).tlb_none, 1);
 	fake_cpu_exit(&w.cpu[0]);
 	world_close(&w);
 }

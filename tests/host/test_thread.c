@@ -320,6 +320,38 @@ static void test_fair(void)
 	}
 }
 
+static void background_hog(void *arg)
+{
+	thread_set_background(2);
+	while (!stop)
+		fake_work(FAKE_MS / 10);
+	thread_set_background(0);
+}
+
+/* One CPU: one part against four. */
+static void background(void)
+{
+	struct thread *behind;
+	uint64_t ran, front;
+
+	fake_cpus_start(1);
+	start_hogs(1);
+	behind = spawn("behind", background_hog, NULL);
+	fake_sleep_ms(3000);
+	ran = thread_run_cycles(behind);
+	front = thread_run_cycles(hogs[0]);
+	EXPECT(ran > 600 * FAKE_MS * 93 / 100 && ran < 600 * FAKE_MS * 107 / 100);
+	EXPECT(front > 2400 * FAKE_MS * 97 / 100 && front < 2400 * FAKE_MS * 103 / 100);
+	end_hogs(1);
+	thread_join(behind);
+}
+
+static void test_background(void)
+{
+	if (!fake_child(background))
+		ktap_fail(__FILE__, __LINE__, "a thread in the background has not its part");
+}
+
 static uint64_t late, naps;
 
 /* Sleeps a little, works a little: it must not wait for the hogs' slices. */
@@ -570,7 +602,7 @@ static const struct ktap_test tests[] = {
 	KTAP(test_ping_pong),
 	KTAP(test_permits),
 	KTAP(test_unpark_before_start),
-	KTAP(test_fair),
+	KTAP(test_fair), KTAP(test_background),
 	KTAP(test_wake_latency),
 	KTAP(test_yield_lets_others),
 	KTAP(test_affinity),

@@ -9,7 +9,8 @@ EXPLORE_PLAIN_CFLAGS := -std=gnu11 -O2 -g $(WARN) -Wno-shadow -DPHYLLO_HOSTED -D
                   -fno-strict-aliasing -fno-omit-frame-pointer -fno-pie -fcf-protection=none -U_FORTIFY_SOURCE
 EXPLORE_CFLAGS := $(EXPLORE_PLAIN_CFLAGS) -include $(EXPLORE_DIR)/explore_atomics.h
 EXPLORE_MM     := $(wildcard mm/*.c)
-EXPLORE_SRCS   := $(EXPLORE_MM) $(SCHED_SRCS) vmm/signal.c tests/host/fake_cpu.c tests/host/fake_context.c $(wildcard $(EXPLORE_DIR)/*.c tests/models/*.c)
+EXPLORE_SRCS   := $(EXPLORE_MM) $(SCHED_SRCS) vmm/signal.c tests/host/fake_cpu.c tests/host/fake_context.c \
+                  tests/host/shadow_cpu.c $(wildcard $(EXPLORE_DIR)/*.c tests/models/*.c)
 EXPLORE_OBJS   := $(EXPLORE_SRCS:%.c=$(B)/explore/obj/%.o)
 EXPLORE_PLAIN  := $(EXPLORE_MM:%.c=$(B)/explore/plain/%.o)
 

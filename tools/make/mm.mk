@@ -18,16 +18,29 @@ MM_CFLAGS    := -std=gnu11 -g $(WARN) -DPHYLLO_HOSTED -DPHYLLO_DEBUG=1 -I. -Iinc
 TSAN_SRCS := $(filter mm/% tests/host/world.c tests/host/fake_cpu.c tests/host/ktap.c \
                       tests/host/port_pthread.c,$(MM_HOST_SRCS)) tests/host/test_mmu_stress.c
 
+TSAN_CFLAGS := $(MM_CFLAGS) -O1 -fsanitize=thread
+
 $(B)/tsan/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  TSANCC $<"
-	@$(HOSTED_CC) $(MM_CFLAGS) -O1 -fsanitize=thread -MMD -MP -c -o $@ $<
+	@$(HOSTED_CC) $(TSAN_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/tsan/test_mmu_stress: $(TSAN_SRCS:%.c=$(B)/tsan/%.o)
 	@$(HOSTED_CC) $(MM_CFLAGS) -fsanitize=thread -o $@ $^
 
+# Tests of threads that say of themselves when they are done.
+TSAN_TESTS := $(B)/tsan/test_rmap $(B)/tsan/test_shadow_threads
+TSAN_LIB   := $(filter mm/% tests/host/shadow_cpu.c tests/host/shadow_guest.c tests/host/ktap.c \
+                       tests/host/port_pthread.c,$(MM_HOST_SRCS))
+
+$(B)/tsan/libmm.a: $(TSAN_LIB:%.c=$(B)/tsan/%.o)
+	@rm -f $@ && ar rcs $@ $^
+
+$(TSAN_TESTS): $(B)/tsan/test_%: $(B)/tsan/tests/host/test_%.o $(B)/tsan/libmm.a
+	@$(HOSTED_CC) $(TSAN_CFLAGS) -o $@ $^
+
 .PHONY: stress-program
-stress-program: $(B)/tsan/test_mmu_stress
+stress-program: $(B)/tsan/test_mmu_stress $(TSAN_TESTS)
 
 .PHONY: stress
 stress:
@@ -38,7 +51,8 @@ stress:
 # mm/ once more, with gcc's counters; the tests and their helpers without.
 
 COVERAGE_OBJS     := $(MM_HOST_SRCS:%.c=$(B)/coverage/%.o)
-COVERAGE_TESTS    := $(wildcard tests/host/test_mmu*.c) tests/host/test_sync.c tests/host/test_gwalk.c
+COVERAGE_TESTS    := $(wildcard tests/host/test_mmu*.c tests/host/test_shadow*.c) \
+                     tests/host/test_rmap.c tests/host/test_sync.c tests/host/test_gwalk.c
 COVERAGE_PROGRAMS := $(COVERAGE_TESTS:tests/host/%.c=$(B)/coverage/%)
 
 $(B)/coverage/mm/%.o: mm/%.c

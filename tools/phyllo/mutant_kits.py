@@ -57,6 +57,22 @@ class HostedKit(Kit):
         return [str(program)]
 
 
+class TsanKit(Kit):
+    """Tests of threads under ThreadSanitizer, which sees what an interleaving by itself does not show."""
+
+    def __init__(self) -> None:
+        super().__init__(build_dir().resolve() / "tsan", "HOSTED_CC", "TSAN_CFLAGS")
+
+    def link_argv(self, test: str, target: Path, changed: dict[str, Path]) -> list[str]:
+        name = f"tests/host/{Path(test).name}"
+        own = changed.get(name, self.objects / f"{name}.o")
+        others = [str(path) for unit, path in changed.items() if unit.startswith("mm/")]
+        return [*self.compiler, *self.flags, "-o", str(target), str(own), *others, str(self.objects / "libmm.a")]
+
+    def run_argv(self, program: Path) -> list[str]:
+        return [str(program)]
+
+
 class ExploreKit(Kit):
     """The interleaving explorer, which is one program.  What it does outside an interleaving (setting
     the scene, auditing) is done by the unchanged code: it has that a second time, under other names."""

@@ -21,7 +21,7 @@ from typing import Sequence
 
 from . import build, deps
 from .config import ROOT, UserError, build_dir
-from .mutant_kits import SCHEDULER, ExploreKit, HostedKit, Kit
+from .mutant_kits import SCHEDULER, ExploreKit, HostedKit, Kit, TsanKit
 from .processes import Stopped, run, stop_all
 from .suite_hosted import SANITIZERS
 
@@ -34,14 +34,19 @@ SLOW_FLOOR = 15.0
 # What the tests are built from; hosted objects name them relative to the tree.
 SOURCE_DIRS = ("mm", "lib", "host", "boot", "vmm", "arch", "include", "tests/host", "tests/models")
 # The tests that see mm/ and the scheduler, quick ones first.
-TESTS = ("test_mmu*.c", "test_sync.c", "test_gwalk.c", "test_runqueue.c", "test_thread.c", "test_timer.c")
+TESTS = (
+    "test_mmu*.c", "test_shadow*.c", "test_rmap.c", "test_sync.c", "test_gwalk.c", "test_runqueue.c", "test_thread.c",
+    "test_timer.c",
+)  # fmt: skip
+# Under ThreadSanitizer too: by these names, below build/.
+TSAN_TESTS = ("tsan/test_rmap",)
 # Slow, and what it finds depends on luck.
 LEFT_OUT = ("test_mmu_stress.c",)
 EXPLORER = "explore"
 # Tests that run nothing of mm/ but these units.
 NEEDS_ONLY = {
-    "test_sync": {"mm/sync"}, "test_runqueue": {"host/runqueue"},
-    "test_thread": SCHEDULER, "test_timer": SCHEDULER,
+    "test_sync": {"mm/sync"}, "test_rmap": {"mm/rmap"}, "tsan/test_rmap": {"mm/rmap"},
+    "test_runqueue": {"host/runqueue"}, "test_thread": SCHEDULER, "test_timer": SCHEDULER,
 }  # fmt: skip
 NOTICE_MOST = ("test_mmu_oracle", "test_mmu_order")
 MEASURE_LIMIT = 600
@@ -97,6 +102,8 @@ class Bench:
         paths = {path for pattern in TESTS for path in (ROOT / "tests/host").glob(pattern)}
         self.kits: dict[str, Kit] = {path.stem: hosted for path in paths if path.name not in LEFT_OUT}
         self.kits[EXPLORER] = ExploreKit()
+        tsan = TsanKit()
+        self.kits.update({name: tsan for name in TSAN_TESTS})
         self.tests: list[str] = []
         self.seconds: dict[str, float] = {}
 
@@ -108,7 +115,7 @@ class Bench:
 
     def run_unchanged(self, test: str) -> str:
         kit = self.kits[test]
-        program = kit.objects.parent / test if test == EXPLORER else kit.objects / test
+        program = kit.objects / test if isinstance(kit, HostedKit) else kit.objects.parent / test
         return failure(kit.run_argv(program), MEASURE_LIMIT, kit.objects)
 
     def passes(self, test: str) -> bool:
@@ -192,6 +199,7 @@ class Worker:
     def test(self, name: str, changed: dict[str, Path]) -> str:
         """Empty when it passes in spite of the mutant."""
         kit, program = self.bench.kits[name], self.out / name
+        program.parent.mkdir(exist_ok=True)
         code, output = run(kit.link_argv(name, program, changed), COMPILE_LIMIT, self.tree)
         if code:
             raise Failed("does not link: " + " ".join(output.splitlines()[-3:]))
@@ -308,7 +316,7 @@ def command_mutants() -> int:
     start = time.monotonic()
     deps.install(("python", "build", "hosted", "mutants"))
     mutants = find_mutants(os.environ.get("ONLY", "").split())
-    build.make("host-tests", "explorer")
+    build.make("host-tests", "explorer", "stress-program")
     bench = Bench()
     bench.measure()
     print(f"# {len(mutants)} mutants against {', '.join(bench.tests)}", flush=True)

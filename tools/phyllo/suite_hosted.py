@@ -15,6 +15,8 @@ from .testing import Test
 TEST_LIMIT = 300  # seconds for one hosted test program
 FUZZ_SECONDS = 20  # each, within `make test`
 STRESS_SECONDS = 30  # under ThreadSanitizer, within `make test`
+TSAN_PROGRAMS = ("rmap", "shadow_threads")
+TSAN_LIMIT = 300
 STRESS_SECONDS_SHORT = 6  # within `make check`
 FUZZ_SEED = 20200101
 EXPLORE_SECONDS = 20  # for the scenarios together, within `make check`
@@ -118,7 +120,21 @@ def stress_tests(seconds: int) -> list[Test]:
         cases = parse(lines)
         return cases + ending_case(code, lines, limit, any(case.status == "failed" for case in cases))
 
-    return [Test("stress/tsan", run_test)]
+    return [Test("stress/tsan", run_test), *map(tsan_test, TSAN_PROGRAMS)]
+
+
+def tsan_test(name: str) -> Test:
+    """A test of threads as it is, under ThreadSanitizer."""
+
+    def run_test(work: Path) -> list[Case]:
+        program = build_dir() / "tsan" / f"test_{name}"
+        if not program.is_file():
+            return [Case("build", "failed", [f"{program} was not built"])]
+        code, lines = run_program([str(program)], work, TSAN_LIMIT)
+        cases = parse(lines)
+        return cases + ending_case(code, lines, TSAN_LIMIT, any(case.status == "failed" for case in cases))
+
+    return Test(f"stress/{name}", run_test)
 
 
 # ---- the interleaving explorer ----------------------------------------------------------

@@ -24,25 +24,25 @@ KERNELS = ("smpboot", "ipi", "smptimer", "smpfault", "shootdown", "smpstress")
 SIZES = {
     ("qemu-svm", 1): {"smpfault": "rounds=60", "smpstress": "mib=8 rounds=20"},
     ("qemu-svm", 2): {
-        "ipi": "rounds=2000",
-        "smpfault": "rounds=60",
-        "shootdown": "rounds=500",
-        "smpstress": "mib=16 rounds=30",
+        "ipi": "rounds=400",
+        "smpfault": "rounds=30",
+        "shootdown": "rounds=100",
+        "smpstress": "mib=16 rounds=20",
     },
     ("qemu-svm", 4): {
         "smpboot": "rounds=8",
-        "ipi": "rounds=200",
-        "smptimer": "rounds=40",
-        "smpfault": "mib=4 rounds=12",
-        "shootdown": "rounds=200",
+        "ipi": "rounds=120",
+        "smptimer": "rounds=30",
+        "smpfault": "mib=4 rounds=8",
+        "shootdown": "rounds=60",
         "smpstress": "mib=8 rounds=10",
     },
     ("qemu-svm", 8): {
         "smpboot": "rounds=3",
-        "ipi": "rounds=40",
+        "ipi": "rounds=24",
         "smptimer": "rounds=10",
-        "smpfault": "mib=2 rounds=4",
-        "shootdown": "rounds=40",
+        "smpfault": "mib=2 rounds=3",
+        "shootdown": "rounds=16",
         "smpstress": "mib=4 rounds=4",
     },
     ("bochs-vmx", 2): {
@@ -50,7 +50,7 @@ SIZES = {
         "ipi": "rounds=400",
         "smptimer": "rounds=30",
         "smpfault": "mib=2 rounds=16",
-        "shootdown": "rounds=400",
+        "shootdown": "rounds=600",
         "smpstress": "mib=4 rounds=8",
     },
     ("bochs-vmx", 4): {
@@ -83,10 +83,10 @@ def smp_test(platform: str, vcpus: int) -> Test:
 
 
 def shootdown_test() -> Test:
-    """Thousands of rounds where two CPUs really run at the same time."""
+    """Where two CPUs really run at the same time.  The rounds take seconds on a quiet host, minutes on a busy one."""
 
     def run(work: Path) -> list[Case]:
-        modules = [smp_kernel("shootdown", 2, "rounds=6000")]
+        modules = [smp_kernel("shootdown", 2, "rounds=1500")]
         return boot_and_judge(make_spec("qemu-svm", modules, smp=2), Expect(ktap=("shootdown",)), work)
 
     return Test("qemu-svm/shootdown", run)
@@ -183,7 +183,7 @@ NOISES = {
     "ipi": (2, 2),
     "mmio": (1, 1),
     "fault": (1, 1),
-    "zap": (1, 2),
+    "zap": (1, 1),
 }
 WINDOWS = 2  # of quiet, and for each noise
 SHARE_MIN = 0.8  # of the fair share

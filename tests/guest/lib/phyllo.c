@@ -96,7 +96,7 @@ _Noreturn void guest_die(const char *fmt, ...)
 
 unsigned long long stat_read(const char *name)
 {
-	static struct phyllo_stat stats[96];
+	static struct phyllo_stat stats[192];
 	long n = hypercall(PHYLLO_HC_STATS_READ, (uintptr_t)stats, sizeof(stats), 0, 0);
 
 	if (n > (long)ARRAY_SIZE(stats))

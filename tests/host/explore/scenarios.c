@@ -47,5 +47,12 @@ const struct explore_scenario *const explore_scenarios[] = {
 	&scenario_thread_timer,
 	&scenario_thread_join,
 	&scenario_thread_affinity,
+	&scenario_rmap_walk,
+	&scenario_shadow_age_zap,
+	&scenario_shadow_aliases,
+	&scenario_shadow_sync,
+	&scenario_shadow_close,
+	&scenario_shadow_protect,
+	&scenario_shadow_zap_all,
 	NULL,
 };

@@ -45,6 +45,14 @@ extern const struct explore_scenario scenario_slot_readonly;
 extern const struct explore_scenario scenario_migrate_write;
 extern const struct explore_scenario scenario_protect_write;
 
+/* scenarios_shadow.c */
+extern const struct explore_scenario scenario_shadow_age_zap;
+extern const struct explore_scenario scenario_shadow_aliases;
+extern const struct explore_scenario scenario_shadow_sync;
+extern const struct explore_scenario scenario_shadow_close;
+extern const struct explore_scenario scenario_shadow_protect;
+extern const struct explore_scenario scenario_shadow_zap_all;
+extern const struct explore_scenario scenario_rmap_walk;
 /* scenarios_rare.c */
 extern const struct explore_scenario scenario_fault_unmap_1g;
 extern const struct explore_scenario scenario_disallow_fault;

@@ -279,6 +279,8 @@ static void cancels(void *arg)
 
 	while (!atomic_load(&s.flag))
 		thread_park();
+	/* From here on it is this CPU's, whoever may still be calling it. */
+	timer_set(s.timer, machine_cycles() + 100000);
 	timer_cancel(s.timer);
 	rang = atomic_load(&s.rings);
 	EXPLORE_CHECK(!s.timer->armed);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Ageing where a VM shadows: by the reverse maps, without mmu_lock, each under its own bit; as
+ * an RCU reader, because of the slots that the rmaps belong to.
+ *
+ * A page that several entries map is young when any of them is.  It counts once, so what is young
+ * is gathered for 2M at a time, in which 4K, 2M and 1G leaves may map the same.
+ */
+#include "mm/shadow_age.h"
+
+#include "mm/leaf.h"
+#include "mm/rmap_slot.h"
+#include "mm/shadow.h"
+
+/* One piece of 2M, as far as it lies in the range. */
+struct age_piece {
+	const struct mmu_format *fmt;
+	bool clear;
+	gfn_t base;
+	uint64_t young[PT_ENTRIES / 64];
+};
+
+/* A compare-exchange that fails tells what is there now, and that may be no leaf any more. */
+static bool age_cell(const struct age_piece *p, spte_cell_t *cell, unsigned level)
+{
+	spte_t old = spte_load(cell);
+
+	do {
+		if (!format_is_leaf(p->fmt, old, level) || !leaf_is_accessed(p->fmt, old))
+			return false;
+	} while (p->clear && !spte_cmpxchg(cell, &old, leaf_age(p->fmt, old)));
+	return true;
+}
+
+static bool age_rmap(const struct age_piece *p, struct rmap *rmap, unsigned level)
+{
+	bool young = false;
+
+	if (!rmap)
+		return false;
+	uintptr_t word = rmap_lock_readonly(rmap);
+
+	for (struct rmap_cursor c = rmap_begin(word); c.cell; rmap_next(&c))
+		young |= age_cell(p, c.cell, level);
+	rmap_unlock_readonly(rmap, word);
+	return young;
+}
+
+static void mark(struct age_piece *p, gfn_t gfn)
+{
+	p->young[(gfn - p->base) / 64] |= 1ul << ((gfn - p->base) % 64);
+}
+
+static void age_part(struct age_piece *p, const struct memslot *slot, gfn_t start, gfn_t end,
+		     bool all)
+{
+	all |= age_rmap(p, slot_rmap(slot, start, PG_LEVEL_2M), PG_LEVEL_2M);
+	for (gfn_t gfn = start; gfn < end; gfn++)
+		if (age_rmap(p, slot_rmap(slot, gfn, PG_LEVEL_4K), PG_LEVEL_4K) || all)
+			mark(p, gfn);
+}
+
+/* What a look at a 1G leaf said stays true for all of it that the range has. */
+static bool age_gig(struct shadow_age *age, const struct age_piece *p, const struct memslot *slot,
+		    gfn_t gfn)
+{
+	gfn_t base = level_gfn_base(gfn, PG_LEVEL_1G);
+
+	if (!age->gig_known || age->gig != base) {
+		age->gig_young = age_rmap(p, slot_rmap(slot, gfn, PG_LEVEL_1G), PG_LEVEL_1G);
+		age->gig = base;
+		age->gig_known = true;
+	}
+	return age->gig_young;
+}
+
+gfn_t shadow_age_step(struct mmu_vm *vm, struct shadow_age *age, gfn_t start, gfn_t end,
+		      uint64_t young[PT_ENTRIES / 64])
+{
+	gfn_t base = level_gfn_base(start, PG_LEVEL_2M), stop = base + level_pages(PG_LEVEL_2M);
+	struct age_piece p = { .fmt = vm->fmt, .clear = age->clear, .base = base };
+
+	stop = stop < end ? stop : end;
+	for (gfn_t gfn = start, next; gfn < stop; gfn = next) {
+		const struct memslot *slot = memslot_find_any(vm, gfn);
+
+		next = slot && slot->base + slot->npages < stop ? slot->base + slot->npages : stop;
+		if (slot)
+			age_part(&p, slot, gfn, next, age_gig(age, &p, slot, gfn));
+		else
+			next = gfn + 1;
+	}
+	for (unsigned i = 0; i < PT_ENTRIES / 64; i++)
+		young[i] = p.young[i];
+	return stop;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Guest tables that change under us; see SHADOW.md.
+ *
+ *   protected   the guest's page is mapped read-only everywhere; a write is emulated, and
+ *      │  ↑     shadow_written() brings the entries up to date
+ *      │  │     closed again by a sync that finds nothing written, or for a table above the lowest
+ *      ↓  │
+ *   unsync      lowest level only: the guest writes as it likes, as it may before it tells the
+ *               processor (INVLPG, CR3); then what differs from page->gpte is brought up to date
+ *
+ * All current pages of one gfn are in the same of the two states.
+ */
+#include "mm/shadow.h"
+
+#include "mm/leaf.h"
+#include "mm/lock.h"
+
+/* Writes seen to a table before we take it for something else, or for one being torn down. */
+#define FLOOD_WRITES 3u
+
+/* ---- the list ------------------------------------------------------------------------ */
+
+static void unsync_add(struct mmu_vm *vm, struct shadow_page *page)
+{
+	struct mmu_shadow *s = vm->shadow;
+
+	page->unsync = true;
+	page->unsync_next = s->unsync;
+	page->unsync_link = &s->unsync;
+	if (s->unsync)
+		s->unsync->unsync_link = &page->unsync_next;
+	s->unsync = page;
+	stat_add(vm, shadow_unsync, 1);
+}
+
+void shadow_unsync_remove(struct shadow_page *page)
+{
+	if (!page->unsync)
+		return;
+	page->unsync = false;
+	*page->unsync_link = page->unsync_next;
+	if (page->unsync_next)
+		page->unsync_next->unsync_link = page->unsync_link;
+}
+
+bool shadow_may_write(struct mmu_vm *vm, gfn_t gfn, bool write)
+{
+	bool closed = false;
+
+	assert_held_write(&vm->mmu_lock);
+	for (struct shadow_page *p = shadow_first(vm, gfn); p; p = shadow_next(vm, p)) {
+		if (p->role.level > PG_LEVEL_4K)
+			return false;
+		closed |= !p->unsync;
+	}
+	if (!closed || !write)
+		return !closed;
+	for (struct shadow_page *p = shadow_first(vm, gfn); p; p = shadow_next(vm, p))
+		if (!p->unsync)
+			unsync_add(vm, p);
+	return true;
+}
+
+/* ---- one entry ---------------------------------------------------------------------------- */
+
+/* The leaf stays, with other permissions, when the guest's entry still maps the same page. */
+static bool maps_same(const struct mmu_vm *vm, const struct shadow_page *page, unsigned i,
+		      uint64_t gpte)
+{
+	struct gwalk_entry e = shadow_decode(vm, page, gpte);
+
+	return page->role.level == PG_LEVEL_4K && e.present && !e.reserved &&
+	       (gpte & GPTE_ACCESSED) &&
+	       e.address >> PAGE_SHIFT == shadow_entry_gfn(vm, page, i);
+}
+
+void shadow_sync_entry(struct mmu_vm *vm, struct shadow_page *page, unsigned i, uint64_t gpte)
+{
+	assert_held_write(&vm->mmu_lock);
+	if (page->gpte[i] == gpte)
+		return;
+	if (!spte_is_present(spte_load(shadow_cell(page, i)))) {
+		page->gpte[i] = gpte;
+		return;
+	}
+	stat_add(vm, shadow_synced, 1);
+	if (maps_same(vm, page, i, gpte)) {
+		unsigned access = shadow_decode(vm, page, gpte).access & page->role.access;
+
+		shadow_restrict(vm, page, i,
+				gpte & GPTE_DIRTY ? access : access & ~(unsigned)ACC_W);
+	} else {
+		/* Where it is in an rmap, the old entry tells. */
+		shadow_drop(vm, page, i);
+	}
+	page->gpte[i] = gpte;
+}
+
+uint64_t shadow_read_gpte(const struct shadow_page *page, const void *table, unsigned i)
+{
+	unsigned size = gwalk_modes[page->role.mode].entry_size;
+
+	/* Where no memory is, processors read ones. */
+	if (!table)
+		return size == 8 ? ~0ul : ~0u;
+	return guest_entry(table, shadow_guest_index(page, i), size);
+}
+
+/* ---- one page -------------------------------------------------------------------------------- */
+
+/* Comparing all is a few instructions an entry; what costs, costs for what was written. */
+unsigned shadow_sync_page(struct mmu_vm *vm, struct shadow_page *page)
+{
+	assert_held_write(&vm->mmu_lock);
+	const void *table = guest_page_va(vm, page->gfn);
+	unsigned changed = 0;
+
+	for (unsigned i = 0; i < PT_ENTRIES; i++) {
+		uint64_t gpte = shadow_read_gpte(page, table, i);
+
+		if (__builtin_expect(gpte == page->gpte[i], 1))
+			continue;
+		shadow_sync_entry(vm, page, i, gpte);
+		changed++;
+	}
+	return changed;
+}
+
+void shadow_protect_table(struct mmu_vm *vm, gfn_t gfn)
+{
+	assert_held_write(&vm->mmu_lock);
+	shadow_wrprot(vm, gfn);
+	/* Behind the flush nobody writes it unseen; what was written before is there to be read. */
+	shadow_settle(vm);
+	for (struct shadow_page *p = shadow_first(vm, gfn); p; p = shadow_next(vm, p)) {
+		if (!p->unsync)
+			continue;
+		shadow_sync_page(vm, p);
+		shadow_unsync_remove(p);
+	}
+}
+
+/* ---- all of them ------------------------------------------------------------------------------- */
+
+static bool gfn_is_quiet(const struct mmu_vm *vm, gfn_t gfn)
+{
+	for (struct shadow_page *p = shadow_first(vm, gfn); p; p = shadow_next(vm, p))
+		if (!p->quiet)
+			return false;
+	return true;
+}
+
+void shadow_sync_open(struct mmu_vm *vm)
+{
+	assert_held_write(&vm->mmu_lock);
+	for (struct shadow_page *p = vm->shadow->unsync; p; p = p->unsync_next)
+		p->quiet = !shadow_sync_page(vm, p);
+}
+
+/*
+ * A table that was written since the last time stays open: it is in use, and another fault for the
+ * next write would cost more than comparing it once more.  The others are closed, together.
+ */
+void shadow_sync_all(struct mmu_vm *vm)
+{
+	struct shadow_page *page, *next;
+	bool any = false;
+
+	assert_held_write(&vm->mmu_lock);
+	shadow_sync_open(vm);
+	for (page = vm->shadow->unsync; page; page = page->unsync_next) {
+		page->closing = shadow_is_current(vm, page) && gfn_is_quiet(vm, page->gfn);
+		if (page->closing)
+			shadow_wrprot(vm, page->gfn);
+		any |= page->closing;
+	}
+	shadow_settle(vm);
+	for (page = vm->shadow->unsync; any && page; page = next) {
+		next = page->unsync_next;
+		if (!page->closing)
+			continue;
+		/* What came between the first look and the flush. */
+		shadow_sync_page(vm, page);
+		shadow_unsync_remove(page);
+	}
+	shadow_settle(vm);
+}
+
+/* ---- writes that we do ourselves ------------------------------------------------------------------ */
+
+/* Entries of the page that lie in bytes [from, to) of its guest table. */
+static void sync_bytes(struct mmu_vm *vm, struct shadow_page *page, unsigned from, unsigned to)
+	REQUIRES(vm->mmu_lock)
+{
+	unsigned size = gwalk_modes[page->role.mode].entry_size;
+	const void *table = guest_page_va(vm, page->gfn);
+
+	assert_held_write(&vm->mmu_lock);
+	for (unsigned i = 0; i < PT_ENTRIES; i++) {
+		unsigned at = shadow_guest_index(page, i) * size;
+
+		if (at + size > from && at < to)
+			shadow_sync_entry(vm, page, i, shadow_read_gpte(page, table, i));
+	}
+}
+
+/*
+ * A table that is written again and again without a walk coming through is no table any more, or one
+ * that is being built or torn down: better without its shadow.
+ */
+static bool is_flooded(struct shadow_page *page)
+{
+	return page->role.level > PG_LEVEL_4K && !page->refs && ++page->writes >= FLOOD_WRITES;
+}
+
+static void written_locked(struct mmu_vm *vm, gpa_t gpa, uint64_t n) REQUIRES(vm->mmu_lock)
+{
+	struct shadow_page *page = shadow_first(vm, gpa >> PAGE_SHIFT), *next;
+	unsigned from = gpa & ~PAGE_MASK;
+
+	assert_held_write(&vm->mmu_lock);
+	if (page)
+		stat_add(vm, shadow_written, 1);
+	for (; page; page = next) {
+		next = shadow_next(vm, page);
+		sync_bytes(vm, page, from, from + (unsigned)n);
+		if (!is_flooded(page))
+			continue;
+		stat_add(vm, shadow_flooded, 1);
+		shadow_zap(vm, page);
+	}
+	shadow_settle(vm);
+}
+
+void shadow_write_begins(struct mmu_vm *vm)
+{
+	/* Relaxed: for the audit, which holds mmu_lock, as the write does. */
+	if (vm->shadow)
+		atomic_fetch_add_explicit(&vm->shadow->writing, 1, memory_order_relaxed);
+}
+
+void shadow_written(struct mmu_vm *vm, gpa_t gpa, uint64_t n)
+{
+	if (!vm->shadow)
+		return;
+	/* Relaxed: a page made since then was made of what the caller wrote. */
+	if (stat_read(vm, shadow_pages)) {
+		mmu_write_lock(vm, MMU_OP_TABLE_WRITE, gpa >> PAGE_SHIFT, 1);
+		written_locked(vm, gpa, n);
+		mmu_write_unlock(vm);
+	}
+	atomic_fetch_sub_explicit(&vm->shadow->writing, 1, memory_order_relaxed);
+}
