@@ -116,5 +116,6 @@ int machine_getchar(void)
 void machine_idle(void)
 {
 	machine_alive();
+	timer_before_idle();
 	cpu_sti_hlt();
 }

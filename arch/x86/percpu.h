@@ -28,7 +28,8 @@ struct percpu {
 	_Atomic bool online;
 	_Atomic bool stopped; /* by a panic on another CPU */
 	_Atomic uint64_t stacks_seen; /* stack.c */
-	_Atomic uint64_t ticks;       /* written by the CPU itself */
+	_Atomic uint64_t ticks;       /* written by the CPU itself, as is: */
+	_Atomic uint64_t timer_due;   /* TSC when its timer interrupts next; 0: not started */
 	struct watchdog watchdog;
 
 	/* Used only on the CPU itself, its interrupt handlers included. */

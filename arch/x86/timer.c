@@ -6,6 +6,7 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/idt.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/stack.h"
 #include "host/log.h"
@@ -212,7 +213,7 @@ static uint64_t cycles_per_tick(void)
 }
 
 /* One-shot, for whatever comes first.  A count more than asked for: never early. */
-static void timer_arm(const struct percpu *p)
+static void timer_arm(struct percpu *p)
 {
 	uint64_t at = p->alarm_at < p->tick_at ? p->alarm_at : p->tick_at;
 	int64_t cycles = (int64_t)(at - rdtsc());
@@ -223,6 +224,35 @@ static void timer_arm(const struct percpu *p)
 	uint64_t counts = (uint64_t)cycles * apic_counts_per_tick / cycles_per_tick();
 
 	apic_timer_once((uint32_t)counts + 1);
+	atomic_store_explicit(&p->timer_due, at, memory_order_relaxed);
+}
+
+/*
+ * QEMU's TCG can forget that an interrupt is pending which came in the middle of a #VMEXIT
+ * (docs/platforms.md).  Its APIC has it all the same, and delivers it with the next interrupt; but
+ * a CPU whose timer interrupt was forgotten sets no other.  So whoever finds one overdue sends it a kick.
+ */
+static bool timer_is_overdue(const struct percpu *p, uint64_t slack)
+{
+	uint64_t due = atomic_load_explicit(&p->timer_due, memory_order_relaxed);
+
+	return due && (int64_t)(rdtsc() - due) > (int64_t)slack;
+}
+
+static void wake_neighbour(const struct percpu *self)
+{
+	struct percpu *p = percpu_get((self->id + 1) % percpu_count());
+
+	if (p != self && timer_is_overdue(p, 2 * cycles_per_tick()))
+		apic_send(p->apic_id, VECTOR_KICK);
+}
+
+void timer_before_idle(void)
+{
+	struct percpu *p = percpu_this();
+
+	if (timer_is_overdue(p, 0))
+		apic_send(p->apic_id, VECTOR_KICK);
 }
 
 void timer_start(void)
@@ -250,6 +280,7 @@ void timer_interrupt(const struct trap_frame *frame)
 		p->tick_at += tick;
 		if ((int64_t)(now - p->tick_at) >= 0)
 			p->tick_at = now + tick;
+		wake_neighbour(p);
 		stack_tick();
 		sched_tick();
 	}

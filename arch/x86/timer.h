@@ -18,3 +18,5 @@ int timer_calibrate(void);
 void timer_start(void);
 /* The APIC timer's interrupt: a tick, an alarm, or both. */
 void timer_interrupt(const struct trap_frame *frame);
+/* With interrupts off, right before HLT: no CPU is to sleep over a timer that has run out. */
+void timer_before_idle(void);
