@@ -18,7 +18,6 @@ $(B)/guest/envkernel.elf: $(B)/obj/tests/guest/envkernel.o $(filter-out %/mb2.as
 	@$(GUEST_LINK) -o $@ $(filter %.o,$^)
 
 # 16- and 32-bit code of its own.
-$(B)/guest/paging.elf: $(B)/obj/tests/guest/paging_modes.asm.o
 $(B)/guest/realmode.elf: $(B)/obj/tests/guest/realmode_entry.asm.o
 
 # ELF32, from the parts of the library that know no long mode.

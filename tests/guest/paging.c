@@ -5,14 +5,13 @@
  */
 #include "tests/guest/lib/guest.h"
 
+#include "tests/guest/lib/modes.h"
 #include "tests/guest/lib/paging.h"
 #include "tests/guest/lib/trap.h"
 #include "tests/guest/lib/x86.h"
-#include "tests/guest/modes.h"
 
 #define SIZE_4M 0x400000u
 #define CYCLES 100
-#define GATE32_INTERRUPT 0x8eull
 #define CPUID_80000001_EDX_1G (1u << 26)
 
 /* Linear addresses of the tests, in different directories and PAE quarters. */
@@ -20,10 +19,6 @@
 #define VA_B 0x80002000u
 #define VA_LARGE 0xc0000000u
 #define VA_NOTHING 0xd0000000u
-
-extern char mode_stubs[];
-struct table_ptr mode_idt_ptr;
-static uint64_t mode_idt[32];
 
 static uint64_t scratch;  /* SIZE_4M of RAM, so aligned */
 static uint32_t *page[4]; /* the first pages of it */
@@ -476,17 +471,6 @@ static const struct ktap_test tests[] = {
 	KTAP(test_device),
 };
 
-static void make_idt(void)
-{
-	for (unsigned v = 0; v < 32; v++) {
-		uint64_t entry = (uintptr_t)mode_stubs + v * 16;
-
-		mode_idt[v] = (entry & 0xffff) | SEL_CODE32 << 16 | GATE32_INTERRUPT << 40 |
-			      (entry >> 16) << 48;
-	}
-	mode_idt_ptr = (struct table_ptr){ sizeof(mode_idt) - 1, (uintptr_t)mode_idt };
-}
-
 int guest_main(void)
 {
 	/* mov eax, 0x600d600d; ret */
@@ -497,7 +481,7 @@ int guest_main(void)
 		guest_die("this kernel needs 4 MiB of free memory below 32 MiB");
 	code_page = (uintptr_t)page_alloc();
 	memcpy((void *)(uintptr_t)code_page, code, sizeof(code));
-	make_idt();
+	mode_init();
 	make_tables32();
 	make_tables_pae();
 	return KTAP_MAIN(tests);

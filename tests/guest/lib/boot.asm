@@ -157,6 +157,7 @@ boot_gdt:
 	dq 0x00009b000000ffff           ; SEL_CODE16
 	dq 0x000093000000ffff           ; SEL_DATA16
 	dq 0, 0                         ; SEL_TSS, filled by trap.c
+	dq 0x00cffb000000ffff           ; SEL_USER_CODE32
 boot_gdt_end:
 boot_gdt_ptr:
 	dw boot_gdt_end - boot_gdt - 1

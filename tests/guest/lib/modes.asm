@@ -1,14 +1,15 @@
 ; SPDX-License-Identifier: GPL-2.0-only
 ;
 ; Out of long mode, a list of operations in 32-bit protected mode with any kind of paging or
-; none, and back.  An exception ends its operation and is noted there; the stack is
+; none, ring 3 included, and back.  An exception ends its operation and is noted there; the stack is
 ; simply reset, nothing is returned to.
 
 %include "tests/guest/lib/segments.inc"
 
-global mode_run, mode_stubs
+global mode_run, mode_stubs, mode_stack_top
 
 EFER equ 0xc0000080
+VEC_BP equ 3
 CR0_PG equ 1 << 31
 
 ; struct mode_job of modes.h
@@ -33,7 +34,7 @@ struc op
 .error:		resd 1
 .cr2:		resd 1
 .eip:		resd 1
-.reserved:	resd 1
+.user:		resd 1
 endstruc
 
 extern mode_idt_ptr
@@ -132,6 +133,26 @@ op_cr4:
 	mov eax, [ebp + op.value]
 	mov cr4, eax
 	jmp op_next
+op_cr0:
+	mov eax, [ebp + op.value]
+	mov cr0, eax
+	jmp op_next
+; In ring 3, by the code that lies at this address (access.h); it ends with INT3 or an exception.
+op_user:
+	mov ecx, SEL_USER_DATA
+	mov ds, ecx
+	mov es, ecx
+	mov eax, [ebp + op.value]
+	push ecx
+	mov ecx, [ebp + op.user]
+	mov edx, ecx
+	or edx, 0xfff
+	inc edx
+	push edx                        ; the stack: the end of the code's page
+	push dword 2                    ; flags
+	push dword SEL_USER_CODE32
+	push ecx
+	iretd
 op_cpuid:
 	mov eax, edi
 	xor ecx, ecx
@@ -152,11 +173,22 @@ op_next:
 
 ; On the stack: vector, error code, EIP, CS, EFLAGS.
 exception:
-	pop dword [ebp + op.vector]
+	mov ecx, SEL_DATA
+	mov ds, ecx
+	mov es, ecx
+	pop ecx
+	cmp ecx, VEC_BP
+	je op_user_done
+	mov [ebp + op.vector], ecx
 	pop dword [ebp + op.error]
 	pop dword [ebp + op.eip]
 	mov eax, cr2
 	mov [ebp + op.cr2], eax
+	mov esp, mode_stack_top
+	jmp op_next
+
+op_user_done:
+	mov [ebp + op.value], eax
 	mov esp, mode_stack_top
 	jmp op_next
 
@@ -208,6 +240,7 @@ mode_stubs:
 section .rodata progbits alloc noexec nowrite align=16
 handlers:
 	dd op_read, op_write, op_call, op_invlpg, op_cr3, op_cr4, op_cpuid, op_hypercall
+	dd op_cr0, op_user
 
 section .bss nobits alloc noexec write align=16
 saved:

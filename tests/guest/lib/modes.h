@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Small programs that run in another processor mode: paging_modes.asm leaves long mode, sets
+ * Small programs that run in another processor mode: modes.asm leaves long mode, sets
  * the registers of the job, executes its operations one by one, and comes back.
  */
 #pragma once
@@ -16,15 +16,18 @@ enum mode_op_kind {
 	OP_CR4,       /* value */
 	OP_CPUID,     /* leaf addr: value = eax */
 	OP_HYPERCALL, /* number addr, no arguments: value = eax */
+	OP_CR0,       /* value */
+	OP_USER,      /* the code at user, in ring 3, with edi = addr and eax = value: value = eax */
 };
 
 #define OP_NO_VECTOR 0xffffffffu
 
-/* paging_modes.asm knows the offsets. */
+/* modes.asm knows the offsets. */
 struct mode_op {
 	uint32_t kind, addr, value;
 	/* results: the exception, if there was one */
-	uint32_t vector, error, cr2, eip, reserved;
+	uint32_t vector, error, cr2, eip;
+	uint32_t user;
 };
 
 struct mode_job {
@@ -35,3 +38,8 @@ struct mode_job {
 
 /* job and its operations lie below 4 GiB and are mapped one to one in both modes. */
 void mode_run(struct mode_job *job);
+
+/* Once: the IDT of those modes. */
+void mode_init(void);
+/* Before programs with OP_USER, when anything else was in ring 3. */
+void mode_set_user_stack(void);
