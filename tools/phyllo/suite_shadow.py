@@ -14,13 +14,15 @@ from .ktap import Case
 from .suite_booted import VENDORS
 from .testing import Test
 
-KERNELS = ("pttorture",)
+KERNELS = ("pttorture", "wptoggle", "switcher")
 
 # Words for each kernel; Bochs executes a tenth of what QEMU does.
 SIZES = {
     "qemu-svm": {},
     "bochs-vmx": {
         "pttorture": "rounds=6",
+        "wptoggle": "rounds=500",
+        "switcher": "rounds=300",
     },
 }
 
