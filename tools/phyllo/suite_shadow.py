@@ -14,7 +14,7 @@ from .ktap import Case
 from .suite_booted import VENDORS
 from .testing import Test
 
-KERNELS = ("pttorture", "wptoggle", "switcher")
+KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases")
 
 # Words for each kernel; Bochs executes a tenth of what QEMU does.
 SIZES = {
@@ -23,6 +23,8 @@ SIZES = {
         "pttorture": "rounds=6",
         "wptoggle": "rounds=500",
         "switcher": "rounds=300",
+        "cow": "pages=64 rounds=1000",
+        "aliases": "count=30720 large=512",
     },
 }
 

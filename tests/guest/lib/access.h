@@ -79,6 +79,7 @@ static inline void space_use(const struct space *s)
 {
 	__asm__ volatile("mov %0, %%cr3" : : "r"(s->root) : "memory");
 }
+/* Back to the boot tables, which do not have the page for ring 3. */
 void space_leave(void);
 
 /* QEMU leaves P out of error codes with RSVD: with it, where it matters to nobody. */

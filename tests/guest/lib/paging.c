@@ -5,14 +5,22 @@
 #define POOL_PAGES 160
 
 static uint8_t pool[POOL_PAGES][PAGE_SIZE] __attribute__((aligned(4096)));
-static unsigned pool_used;
+static uint8_t (*pool_now)[PAGE_SIZE] = pool;
+static unsigned pool_pages = POOL_PAGES, pool_used;
+
+void page_pool_set(uint64_t base, uint64_t bytes)
+{
+	pool_now = (uint8_t (*)[PAGE_SIZE])(uintptr_t)base;
+	pool_pages = bytes / PAGE_SIZE;
+	pool_used = 0;
+}
 
 void *page_alloc(void)
 {
-	if (pool_used == POOL_PAGES)
-		guest_die("the kernel's pool of %u table pages is empty", POOL_PAGES);
-	memset(pool[pool_used], 0, PAGE_SIZE);
-	return pool[pool_used++];
+	if (pool_used == pool_pages)
+		guest_die("the kernel's pool of %u table pages is empty", pool_pages);
+	memset(pool_now[pool_used], 0, PAGE_SIZE);
+	return pool_now[pool_used++];
 }
 
 uint64_t *paging_entry(uint64_t *root, uint64_t va, unsigned level)

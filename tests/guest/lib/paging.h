@@ -18,6 +18,8 @@ extern uint64_t boot_pml4[512];
 
 /* A zeroed page below 4 GiB, never freed; ends the kernel when the pool is empty. */
 void *page_alloc(void);
+/* From now on they come from here, beginning at its start; what was given out before stays. */
+void page_pool_set(uint64_t base, uint64_t bytes);
 
 /*
  * The entry of the given level (1: 4K, 2: 2M, 3: 1G) for va in a 4-level tree; missing
