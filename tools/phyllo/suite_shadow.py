@@ -14,7 +14,7 @@ from .ktap import Case
 from .suite_booted import VENDORS
 from .testing import Test
 
-KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases")
+KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases", "selfmap")
 
 # Words for each kernel; Bochs executes a tenth of what QEMU does.
 SIZES = {
@@ -25,6 +25,7 @@ SIZES = {
         "switcher": "rounds=300",
         "cow": "pages=64 rounds=1000",
         "aliases": "count=30720 large=512",
+        "selfmap": "rounds=400",
     },
 }
 
