@@ -14,7 +14,7 @@ from .ktap import Case
 from .suite_booted import VENDORS
 from .testing import Test
 
-KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases", "selfmap")
+KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases", "selfmap", "badtables")
 
 # Words for each kernel; Bochs executes a tenth of what QEMU does.
 SIZES = {
@@ -26,6 +26,7 @@ SIZES = {
         "cow": "pages=64 rounds=1000",
         "aliases": "count=30720 large=512",
         "selfmap": "rounds=400",
+        "badtables": "rounds=200",
     },
 }
 
