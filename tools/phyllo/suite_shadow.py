@@ -14,7 +14,7 @@ from .ktap import Case
 from .suite_booted import VENDORS
 from .testing import Test
 
-KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases", "selfmap", "badtables")
+KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases", "selfmap", "badtables", "flood", "hugemix")
 
 # Words for each kernel; Bochs executes a tenth of what QEMU does.
 SIZES = {
@@ -27,6 +27,8 @@ SIZES = {
         "aliases": "count=30720 large=512",
         "selfmap": "rounds=400",
         "badtables": "rounds=200",
+        "flood": "rounds=1",
+        "hugemix": "rounds=200",
     },
 }
 

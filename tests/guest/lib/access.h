@@ -61,6 +61,8 @@ extern unsigned long access_checks;
 	access_expect(__FILE__, __LINE__, va, kind, user, ACCESS_DONE, 0, value_)
 #define ACCESS_EXPECT_PF(va, kind, user, error) \
 	access_expect(__FILE__, __LINE__, va, kind, user, VEC_PF_NUMBER, error, 0)
+#define ACCESS_EXPECT_VE(va, kind, user) \
+	access_expect(__FILE__, __LINE__, va, kind, user, PHYLLO_VE_VECTOR, 0, 0)
 #define VEC_PF_NUMBER 14
 void access_expect(const char *file, int line, uint64_t va, enum access_kind kind, bool user,
 		   uint32_t vector, uint64_t error, uint32_t value);
