@@ -14,7 +14,7 @@ from .ktap import Case
 from .suite_booted import VENDORS
 from .testing import Test
 
-KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases", "selfmap", "badtables", "flood", "hugemix")
+KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases", "selfmap", "badtables", "flood", "hugemix", "ptballoon")
 
 # Words for each kernel; Bochs executes a tenth of what QEMU does.
 SIZES = {
@@ -29,6 +29,7 @@ SIZES = {
         "badtables": "rounds=200",
         "flood": "rounds=1",
         "hugemix": "rounds=200",
+        "ptballoon": "rounds=30",
     },
 }
 
