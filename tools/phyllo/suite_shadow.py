@@ -16,6 +16,9 @@ from .testing import Test
 
 KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases", "selfmap", "badtables", "flood", "hugemix", "ptballoon")
 
+# With no page of the host's larger than 4K once more.
+SMALL_PAGES = ("hugemix", "aliases")
+
 # Words for each kernel; Bochs executes a tenth of what QEMU does.
 SIZES = {
     "qemu-svm": {},
@@ -30,6 +33,7 @@ SIZES = {
         "flood": "rounds=1",
         "hugemix": "rounds=200",
         "ptballoon": "rounds=30",
+        "smppt": "rounds=60",
     },
 }
 
@@ -49,5 +53,27 @@ def page_tables_test(platform: str, mode: str) -> Test:
     return Test(f"{platform}/{mode}-page-tables", run)
 
 
+def small_pages_test(platform: str, mode: str) -> Test:
+    """The guest's large pages over 4K pages of the host."""
+
+    def run(work: Path) -> list[Case]:
+        modules = [page_table_kernel(platform, name) for name in SMALL_PAGES]
+        return boot_and_judge(make_spec(platform, modules, cmdline="max_page=4k"), Expect(ktap=SMALL_PAGES), work)
+
+    return Test(f"{platform}/{mode}-page-tables-4k", run)
+
+
+def shootdown_test(platform: str, mode: str) -> Test:
+    """Several processors at the same tables."""
+
+    def run(work: Path) -> list[Case]:
+        words = SIZES[platform].get("smppt", "")
+        modules = [build.guest_module("smppt", f"vcpus=2 -- {words}" if words else "vcpus=2")]
+        return boot_and_judge(make_spec(platform, modules, smp=2), Expect(ktap=("smppt",)), work)
+
+    return Test(f"{platform}/{mode}-page-tables-smp", run)
+
+
 def shadow_tests() -> list[Test]:
-    return [page_tables_test(vendor, mode) for vendor in reversed(VENDORS) for mode in MODES]
+    makers = (page_tables_test, small_pages_test, shootdown_test)
+    return [make(vendor, mode) for vendor in reversed(VENDORS) for mode in MODES for make in makers]
