@@ -150,6 +150,8 @@ static inline spte_cell_t *shadow_cell(const struct shadow_page *page, unsigned 
 
 /* Where in the guest's table the entry lies that index i stands for. */
 unsigned shadow_guest_index(const struct shadow_page *page, unsigned i);
+/* The other way: our first entry for that one of the guest's or a later one; may be past our last. */
+unsigned shadow_first_index(const struct shadow_page *page, unsigned guest_index);
 /* What gpte says in such a table. */
 struct gwalk_entry shadow_decode(const struct mmu_vm *vm, const struct shadow_page *page,
 				 uint64_t gpte);

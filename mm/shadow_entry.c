@@ -21,6 +21,18 @@ unsigned shadow_guest_index(const struct shadow_page *page, unsigned i)
 					       : page->role.quadrant * (PT_ENTRIES / 2) + i / 2;
 }
 
+unsigned shadow_first_index(const struct shadow_page *page, unsigned guest_index)
+{
+	unsigned small = page->role.level == PG_LEVEL_4K;
+	unsigned first = page->role.quadrant * (small ? PT_ENTRIES : PT_ENTRIES / 2);
+
+	if (gwalk_modes[page->role.mode].entry_size == 8)
+		return guest_index;
+	if (guest_index < first)
+		return 0;
+	return small ? guest_index - first : (guest_index - first) * 2;
+}
+
 struct gwalk_entry shadow_decode(const struct mmu_vm *vm, const struct shadow_page *page,
 				 uint64_t gpte)
 {

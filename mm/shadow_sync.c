@@ -109,6 +109,18 @@ uint64_t shadow_read_gpte(const struct shadow_page *page, const void *table, uns
 
 /* ---- one page -------------------------------------------------------------------------------- */
 
+/* The first entry from i on that the guest has written; PT_ENTRIES: there is none. */
+static unsigned next_written(const struct shadow_page *page, const void *table, unsigned i)
+{
+	if (table && gwalk_modes[page->role.mode].entry_size == 8)
+		while (i < PT_ENTRIES && guest_entry(table, i, 8) == page->gpte[i])
+			i++;
+	else
+		while (i < PT_ENTRIES && shadow_read_gpte(page, table, i) == page->gpte[i])
+			i++;
+	return i;
+}
+
 /* Comparing all is a few instructions an entry; what costs, costs for what was written. */
 unsigned shadow_sync_page(struct mmu_vm *vm, struct shadow_page *page)
 {
@@ -116,12 +128,9 @@ unsigned shadow_sync_page(struct mmu_vm *vm, struct shadow_page *page)
 	const void *table = guest_page_va(vm, page->gfn);
 	unsigned changed = 0;
 
-	for (unsigned i = 0; i < PT_ENTRIES; i++) {
-		uint64_t gpte = shadow_read_gpte(page, table, i);
-
-		if (__builtin_expect(gpte == page->gpte[i], 1))
-			continue;
-		shadow_sync_entry(vm, page, i, gpte);
+	for (unsigned i = next_written(page, table, 0); i < PT_ENTRIES;
+	     i = next_written(page, table, i + 1)) {
+		shadow_sync_entry(vm, page, i, shadow_read_gpte(page, table, i));
 		changed++;
 	}
 	return changed;
@@ -197,11 +206,10 @@ static void sync_bytes(struct mmu_vm *vm, struct shadow_page *page, unsigned fro
 	const void *table = guest_page_va(vm, page->gfn);
 
 	assert_held_write(&vm->mmu_lock);
-	for (unsigned i = 0; i < PT_ENTRIES; i++) {
-		unsigned at = shadow_guest_index(page, i) * size;
-
-		if (at + size > from && at < to)
-			shadow_sync_entry(vm, page, i, shadow_read_gpte(page, table, i));
+	for (unsigned i = shadow_first_index(page, from / size); i < PT_ENTRIES; i++) {
+		if (shadow_guest_index(page, i) * size >= to)
+			break;
+		shadow_sync_entry(vm, page, i, shadow_read_gpte(page, table, i));
 	}
 }
 
