@@ -109,10 +109,10 @@ static void test_pages_change_hands(void)
 				continue;
 			/* its tables as data, all of a sudden, in another space */
 			write_cr3((uintptr_t)space.root);
-			for (unsigned t = 0; t < 4; t++)
-				memset((uint8_t *)root[i] + t * PAGE_SIZE, 0x11 * t, PAGE_SIZE);
-			for (unsigned t = 0; t < 4; t++)
-				CHECK_EQ(*((volatile uint8_t *)root[i] + t * PAGE_SIZE + 4095), 0x11 * t);
+			for (unsigned w = 0; w < 4 * 512; w++)
+				((volatile uint64_t *)root[i])[w] = w + i;
+			for (unsigned w = 0; w < 4 * 512; w += 127)
+				CHECK_EQ(((volatile uint64_t *)root[i])[w], w + i);
 		}
 		/* the same memory, with tables where others were */
 		page_pool_set(pool + (1 + round % 3) * PAGE_SIZE, pool_bytes - 4 * PAGE_SIZE);
