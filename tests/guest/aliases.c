@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One page of memory under tens of thousands of addresses: each of them shows what was written through
- * any other, and the page's going away, by hypercall, is seen through all.
+ * One page of memory under tens of thousands of addresses: each of them shows what was written
+ * through any other, and the page's going away, by hypercall, is seen through all.
  * count=N: addresses, large=N: addresses of one page of 2M.
  */
 #include "tests/guest/lib/guest.h"
@@ -21,7 +21,8 @@ static struct space space;
 static uint64_t page;  /* the one page */
 static uint64_t large; /* the one of 2M */
 static uint32_t count, large_count;
-static unsigned used; /* of the addresses, in this test: all, or some where it is done again and again */
+/* Of the addresses, in this test: all, or some where it is done again and again. */
+static unsigned used;
 
 static uint64_t va_of(unsigned i)
 {

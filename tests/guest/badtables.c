@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Page tables that no kernel should have: reserved bits at each level, garbage, entries that lead to
- * devices, out of memory or back, tables in read-only memory.  The guest gets what the architecture
- * says, and goes on.
+ * Page tables that no kernel should have: reserved bits at each level, garbage, entries that
+ * lead to devices, out of memory or back, tables in read-only memory.  The guest gets what the
+ * architecture says, and goes on.
  *
- * What a processor's own walk outside of memory gives is no matter of the architecture.  With nested paging it stops the
- * VM (which is not tested here); with shadow paging such tables read as all ones.
+ * What a processor's own walk outside of memory gives is no matter of the architecture.  With
+ * nested paging it stops the VM (which is not tested here); with shadow paging such tables read
+ * as all ones.
  * rounds=N: random tables.
  */
 #include "tests/guest/lib/guest.h"
@@ -133,17 +134,17 @@ static void test_garbage(void)
 		table[level] = paging_entry(space.root, VA + 512 * SIZE_1G, level);
 	for (unsigned i = 0; i < rounds; i++) {
 		unsigned level = 1 + random32() % 4;
-		uint64_t old = *table[level];
+		uint64_t old = *table[level], high = walk_reserved_bit();
 
 		if (level == 1)
 			for (unsigned n = 0; n < 512; n++)
 				table[1][n] = garbage();
 		else
-			*table[level] = random64() | (walk_reserved_bit() ? walk_reserved_bit() : PTE_PS);
+			*table[level] = random64() | (high ? high : PTE_PS);
 		tlb_flush();
 		for (unsigned n = 0; n < 8; n++)
-			access_check(VA + 512 * SIZE_1G + random32() % 512 * PAGE_SIZE, n & 1, n >> 1 & 1,
-				     0xc3c3c3c3);
+			access_check(VA + 512 * SIZE_1G + random32() % 512 * PAGE_SIZE, n & 1,
+				     n >> 1 & 1, 0xc3c3c3c3);
 		if (level > 1)
 			*table[level] = old;
 	}
@@ -161,7 +162,7 @@ static void test_not_canonical(void)
 	leave();
 }
 
-/* ---- devices ------------------------------------------------------------------------------------ */
+/* ---- devices ---------------------------------------------------------------------------- */
 
 static void device_at(uint64_t va, bool user)
 {
@@ -200,7 +201,7 @@ static void test_device_is_a_page(void)
 	leave();
 }
 
-/* ---- tables that are not there -------------------------------------------------------------------- */
+/* ---- tables that are not there ---------------------------------------------------------- */
 
 static void lead_to(unsigned level, uint64_t pa)
 {
@@ -238,7 +239,7 @@ static void test_tables_in_a_device(void)
 	leave();
 }
 
-/* ---- tables in a slot ---------------------------------------------------------------------------------- */
+/* ---- tables in a slot ------------------------------------------------------------------- */
 
 /* Two levels of tables there that lead to the page. */
 static void tables_in_slot(uint64_t flags)
@@ -313,11 +314,14 @@ static void test_deleted_slot(void)
 	leave();
 }
 
-/* ---- PAE ------------------------------------------------------------------------------------------- */
+/* ---- PAE -------------------------------------------------------------------------------- */
 
 #define PAE_VA 0x40000000u
 
-/* A load of CR3 with reserved bits in one of the four is refused, and what was loaded before counts. */
+/*
+ * A load of CR3 with reserved bits in one of the four is refused, and what was loaded before
+ * counts.
+ */
 static void test_pae_pdptes(void)
 {
 	static struct mode_op ops[12];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Copy-on-write as a kernel's fork() makes it: processes share pages read-only until one writes. Each
- * word that a process reads is what it, or its parent before the fork, wrote last.
+ * Copy-on-write as a kernel's fork() makes it: processes share pages read-only until one writes.
+ * Each word that a process reads is what it, or its parent before the fork, wrote last.
  * pages=N: of each process, rounds=N: steps, seed=N: other sequences.
  */
 #include "tests/guest/lib/guest.h"
@@ -132,7 +132,7 @@ static void leave(void)
 		CHECK_EQ(audit(), 0);
 }
 
-/* ---- tests -------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------ */
 
 /* One writes everything, forks, both write, and nobody sees the other's. */
 static void test_parent_and_child(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * More page tables than the hypervisor keeps shadows of: address spaces without end, tables without
- * end, and table pages that become data and tables again.  It gets on, and the shadows stay within
- * the VM's budget.
+ * More page tables than the hypervisor keeps shadows of: address spaces without end, tables
+ * without end, and table pages that become data and tables again.  It gets on, and the shadows
+ * stay within the VM's budget.
  * roots=N: address spaces (4 tables each), tables=N: tables of one space, rounds=N.
  */
 #include "tests/guest/lib/guest.h"
@@ -167,8 +167,7 @@ int guest_main(void)
 	pool_bytes = (most + 32) * PAGE_SIZE;
 	pool = ram_take(pool_bytes, PAGE_SIZE);
 	data = ram_take(DATA_PAGES * PAGE_SIZE, PAGE_SIZE);
-	root = (uint64_t **)(uintptr_t)ram_take(roots * sizeof(*root) / PAGE_SIZE * PAGE_SIZE + PAGE_SIZE,
-						PAGE_SIZE);
+	root = (uint64_t **)(uintptr_t)ram_take((roots / 512 + 1) * PAGE_SIZE, PAGE_SIZE);
 	if (!pool || !data || !root || pool + pool_bytes > ACCESS_USER_VA)
 		guest_die("no memory for %lu tables", most);
 	access_init();

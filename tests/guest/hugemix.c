@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The same memory in pages of 4K, 2M, 4M and 1G at once: the guest's sizes over whatever sizes the host
- * has, with dirty log, protection and the rest at single pages within.
+ * The same memory in pages of 4K, 2M, 4M and 1G at once: the guest's sizes over whatever sizes
+ * the host has, with dirty log, protection and the rest at single pages within.
  * rounds=N: random steps.
  */
 #include "tests/guest/lib/guest.h"
@@ -119,7 +119,7 @@ static void test_guest_splits(void)
 	verify_all();
 }
 
-/* ---- single pages within ------------------------------------------------------------------------- */
+/* ---- single pages within ---------------------------------------------------------------- */
 
 static uint64_t gpa_of(unsigned page)
 {
@@ -179,8 +179,8 @@ static void test_dirty_within(void)
 		if (!(mode.dirty_styles >> style & 1))
 			continue;
 		random_steps(64); /* there are writable mappings of all sizes */
-		CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, 0, style, style & 1 ? PHYLLO_DIRTY_NO_SPLIT : 0,
-				   0), 0);
+		CHECK_EQ(hypercall(PHYLLO_HC_DIRTY_START, 0, style,
+				   style & 1 ? PHYLLO_DIRTY_NO_SPLIT : 0, 0), 0);
 		for (unsigned round = 0; round < 6; round++) {
 			CHECK(dirty_get(0, first, PAGES, bitmap, PHYLLO_DIRTY_GET_CLEAR) >= 0);
 			memset(want, 0, sizeof(want));
@@ -245,7 +245,7 @@ static void test_age_within(void)
 	leave();
 }
 
-/* ---- memory that begins in the middle of a large page ------------------------------------------------ */
+/* ---- memory that begins in the middle of a large page ----------------------------------- */
 
 static void test_odd_slot(void)
 {
@@ -267,7 +267,7 @@ static void test_odd_slot(void)
 	leave();
 }
 
-/* ---- 32-bit: 4M ------------------------------------------------------------------------------------------ */
+/* ---- 32-bit: 4M ------------------------------------------------------------------------- */
 
 #define VA32_LARGE 0x40000000u
 #define VA32_SMALL 0x80000000u
@@ -340,8 +340,8 @@ static void make_tables(void)
 	if (walk_has_1g())
 		paging_map(space.root, VA_1G, 0, 3, PTE_W | PTE_U);
 	for (unsigned i = 0; i < 3; i++)
-		paging_map(space.root, VA_ODD + i * SIZE_2M, (SLOT_GPA & ~(SIZE_2M - 1)) + i * SIZE_2M, 2,
-			   PTE_W | PTE_U);
+		paging_map(space.root, VA_ODD + i * SIZE_2M,
+			   (SLOT_GPA & ~(SIZE_2M - 1)) + i * SIZE_2M, 2, PTE_W | PTE_U);
 }
 
 int guest_main(void)

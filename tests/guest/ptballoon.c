@@ -3,9 +3,9 @@
  * The memory that page tables lie in, while they are in use: unmapped, migrated, aged, logged,
  * protected, ballooned out, moved with its slot.
  *
- * Tables that are forbidden or gone: with nested paging the walk itself is the access, a #VE or the
- * end of the VM; with shadow paging the hypervisor walks, whom a protection does not concern and to
- * whom a table outside of memory reads as all ones.
+ * Tables that are forbidden or gone: with nested paging the walk itself is the access, a #VE or
+ * the end of the VM; with shadow paging the hypervisor walks, whom a protection does not concern
+ * and to whom a table outside of memory reads as all ones.
  * rounds=N: how often.
  */
 #include "tests/guest/lib/guest.h"
@@ -118,7 +118,7 @@ static void test_age(void) { beside(op_age); }
 static void test_zap_all(void) { beside(op_zap_all); }
 static void test_protect_and_back(void) { beside(op_protect); }
 
-/* ---- protected ---------------------------------------------------------------------------------- */
+/* ---- protected -------------------------------------------------------------------------- */
 
 /* The table forbids itself to be written; its entries hold all the same. */
 static void test_protected(void)
@@ -153,9 +153,12 @@ static void test_protected(void)
 	leave();
 }
 
-/* ---- logged -------------------------------------------------------------------------------------- */
+/* ---- logged ----------------------------------------------------------------------------- */
 
-/* Accessed and Dirty, which nobody wrote but the walk, are in the log: a migrated guest must have them. */
+/*
+ * Accessed and Dirty, which nobody wrote but the walk, are in the log: a migrated guest must
+ * have them.
+ */
 static void test_logged(void)
 {
 	static uint64_t bitmap[1];
@@ -183,9 +186,12 @@ static void test_logged(void)
 	leave();
 }
 
-/* ---- gone ----------------------------------------------------------------------------------------- */
+/* ---- gone ------------------------------------------------------------------------------- */
 
-/* The page under the table goes and comes: all ones, then nothing, then what the guest puts there. */
+/*
+ * The page under the table goes and comes: all ones, then nothing, then what the guest puts
+ * there.
+ */
 static void test_ballooned_out(void)
 {
 	uint64_t *e = paging_entry(space.root, VA + 2 * SIZE_2M, 2);
@@ -235,7 +241,7 @@ static void test_data_ballooned(void)
 	leave();
 }
 
-/* ---- moved ------------------------------------------------------------------------------------------ */
+/* ---- moved ------------------------------------------------------------------------------ */
 
 static void tables_in_slot(uint64_t at)
 {

@@ -2,8 +2,8 @@
 /*
  * Page-table torture in each paging mode: random programs that edit page tables, flush as the
  * architecture demands and not more, switch CR0.WP, SMEP, SMAP and global pages, and access
- * memory from both rings.  Each result, every entry and every word is compared with the model of lib/walk.h, in
- * which the same program ran before.
+ * memory from both rings.  Each result, every entry and every word is compared with the model of
+ * lib/walk.h, in which the same program ran before.
  * rounds=N: programs per mode, ops=N: steps of each, seed=N: other programs.
  */
 #include "tests/guest/lib/guest.h"
@@ -57,7 +57,8 @@ static struct walk_cpu cpu;      /* of the model */
 static struct mode_op ops[OPS_MAX + OPS_SPARE];
 static struct want wants[OPS_MAX + OPS_SPARE];
 static unsigned op_count;
-static uint32_t may_a[ARENA_PAGES][PAGE_SIZE / 4]; /* Accessed bits that are left to the processor */
+/* Accessed bits that are left to the processor. */
+static uint32_t may_a[ARENA_PAGES][PAGE_SIZE / 4];
 static uint8_t before[ARENA_PAGES * PAGE_SIZE] __attribute__((aligned(8)));
 static uint8_t after[ARENA_PAGES * PAGE_SIZE] __attribute__((aligned(8)));
 static struct space space;
@@ -76,7 +77,7 @@ static bool chance(unsigned percent)
 	return random32() % 100 < percent;
 }
 
-/* ---- the model runs ------------------------------------------------------------------------------ */
+/* ---- the model runs --------------------------------------------------------------------- */
 
 static uint32_t *may_of(uint64_t pa)
 {
@@ -157,7 +158,7 @@ static void add_cr4(uint64_t cr4)
 	walk_load_pdptes(&cpu);
 }
 
-/* ---- random programs ----------------------------------------------------------------------------------- */
+/* ---- random programs -------------------------------------------------------------------- */
 
 static unsigned entry_size(void)
 {
@@ -228,7 +229,8 @@ static void edit_leaf(void)
 	uint64_t at = arena(PAGE_PT + random32() % TABLES) + n * entry_size();
 	uint64_t old = entry_load(at);
 
-	entry_store(at, arena(random32() % DATA_PAGES) | random_rights() | (chance(40) ? PTE_D : 0));
+	entry_store(at, arena(random32() % DATA_PAGES) | random_rights() |
+				(chance(40) ? PTE_D : 0));
 	if ((old & PTE_P) || chance(30))
 		flush_page(n);
 }
@@ -319,7 +321,7 @@ static void step(void)
 		access_somewhere();
 }
 
-/* ---- tables to begin with ------------------------------------------------------------------------------ */
+/* ---- tables to begin with --------------------------------------------------------------- */
 
 /* What differs only: these may be tables that somebody has an eye on.  NULL: zeroes. */
 static void put_arena(const void *from)
@@ -379,7 +381,7 @@ static void make_low_tables(void)
 	low_pdpt[0] = (((uint64_t *)(space.root[0] & PTE_ADDR))[0] & PTE_ADDR) | PTE_P;
 }
 
-/* ---- the processor runs --------------------------------------------------------------------------------- */
+/* ---- the processor runs ----------------------------------------------------------------- */
 
 static void run_op(struct mode_op *o, const struct want *w)
 {
@@ -439,7 +441,7 @@ static void run_program(uint64_t cr0, uint64_t cr4)
 	mode_run(&job);
 }
 
-/* ---- and both are compared ----------------------------------------------------------------------------------- */
+/* ---- and both are compared -------------------------------------------------------------- */
 
 static void tell(unsigned at)
 {
@@ -461,7 +463,8 @@ static bool is_right(const struct mode_op *o, const struct want *w)
 	if (!w->access)
 		return true;
 	if (w->vector == VEC_PF)
-		return o->vector == VEC_PF && access_error(o->error) == w->error && o->cr2 == o->addr;
+		return o->vector == VEC_PF && access_error(o->error) == w->error &&
+		       o->cr2 == o->addr;
 	return o->vector == ACCESS_DONE && o->value == w->value;
 }
 
@@ -474,8 +477,8 @@ static bool check_ops(unsigned round)
 		if (is_right(o, w))
 			continue;
 		ktap_fail(__FILE__, __LINE__,
-			  "%s, program %u, step %u: %s%c 0x%lx: vector %d error 0x%x cr2 0x%x value 0x%x, "
-			  "not %d 0x%x 0x%x", mode->name, round, i, w->user ? "user " : "",
+			  "%s, program %u, step %u: %s%c 0x%lx: "
+			  "vector %d error 0x%x cr2 0x%x value 0x%x, not %d 0x%x 0x%x", mode->name, round, i, w->user ? "user " : "",
 			  "rwx"[w->kind], w->va, (int)o->vector, o->error, o->cr2, o->value,
 			  (int)w->vector, w->error, w->value);
 		tell(i);
@@ -501,12 +504,12 @@ static bool check_arena(unsigned round)
 
 static bool torture(unsigned round, unsigned *faults)
 {
-	uint64_t cr0 = mode->in_long ? read_cr0() : CR0_PE | 1 << 4 | CR0_PG | CR0_WP, cr4 = mode->cr4;
+	uint64_t cr0 = mode->in_long ? read_cr0() : CR0_PE | 1 << 4 | CR0_PG | CR0_WP;
+	uint64_t cr4 = mode->cr4, top = arena(mode->wide && !mode->in_long ? PAGE_PDPT : PAGE_TOP);
 
 	make_arena();
 	cpu = (struct walk_cpu){ .cr0 = cr0, .cr4 = mode->in_long ? cr4 | read_cr4() : cr4,
-				 .efer = mode->efer,
-				 .cr3 = arena(mode->wide && !mode->in_long ? PAGE_PDPT : PAGE_TOP) };
+				 .efer = mode->efer, .cr3 = top };
 	cr4 = cpu.cr4;
 	op_count = 0;
 	memcpy(before, (void *)scratch, sizeof(before));

@@ -33,7 +33,7 @@ static void leave(void)
 		CHECK_EQ(audit(), 0);
 }
 
-/* ---- a recursive top table ---------------------------------------------------------------------- */
+/* ---- a recursive top table -------------------------------------------------------------- */
 
 /* Where the entry of the given level for va appears: the walk goes through SELF level times. */
 static uint64_t appears_at(uint64_t va, unsigned level)
@@ -122,7 +122,7 @@ static void test_recursion_ends(void)
 	leave();
 }
 
-/* ---- a table in its own entry, at each level ------------------------------------------------------ */
+/* ---- a table in its own entry, at each level -------------------------------------------- */
 
 #define OWN 37ul /* the index that leads back */
 
@@ -137,7 +137,8 @@ static void test_own_entry(void)
 		space_use(&space);
 		for (unsigned i = 0; i < rounds / 8; i++) {
 			unsigned n = 40 + random32() % 8;
-			uint64_t at = va, written = random32() % 8 ? data_page(n) | PTE_P | PTE_W : 0;
+			uint64_t written = random32() % 8 ? data_page(n) | PTE_P | PTE_W : 0;
+			uint64_t at = va;
 
 			/* As a page it is at OWN, OWN … down to the lowest level. */
 			for (unsigned l = 0; l < level; l++)
@@ -160,7 +161,7 @@ static void test_own_entry(void)
 	}
 }
 
-/* ---- one table at two levels ------------------------------------------------------------------------ */
+/* ---- one table at two levels ------------------------------------------------------------ */
 
 /* Entries that point to data are pages in one place; in the other the data are tables. */
 static void test_two_levels(void)
@@ -201,7 +202,7 @@ static void test_two_levels(void)
 	leave();
 }
 
-/* ---- by every kind of instruction --------------------------------------------------------------------- */
+/* ---- by every kind of instruction ------------------------------------------------------- */
 
 #define FLAG_CF 1u
 #define FLAGS_ALL 0x8c5u /* OF SF ZF PF CF */
@@ -289,7 +290,8 @@ static const struct form {
 };
 
 /* The same on a word that is no table's, beside the entry's neighbour, tells what is right. */
-static void check_form(const struct form *f, volatile uint64_t *e, volatile uint64_t *known, uint64_t a)
+static void check_form(const struct form *f, volatile uint64_t *e, volatile uint64_t *known,
+		       uint64_t a)
 {
 	static uint64_t copy[2] __attribute__((aligned(16)));
 	struct outcome want, have;
@@ -314,7 +316,8 @@ static void write_forms(uint64_t va, volatile uint64_t *e, volatile uint64_t *kn
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(forms); i++) {
 		const struct form *f = &forms[(i * 7 + random32() % 2) % ARRAY_SIZE(forms)];
-		uint64_t a = (first + random32() % 8 * PAGE_SIZE) | PTE_P | (random32() & (PTE_W | PTE_U));
+		uint64_t rights = random32() & (PTE_W | PTE_U);
+		uint64_t a = (first + random32() % 8 * PAGE_SIZE) | PTE_P | rights;
 
 		*known = first | PTE_P | PTE_W | PTE_U;
 		tlb_flush();
@@ -340,7 +343,8 @@ static uint64_t make_tables(unsigned level)
 			guest_die("no memory for tables");
 		memset((void *)above, 0, 16 * PAGE_SIZE);
 		for (unsigned i = 0; i < 16; i++)
-			*(uint64_t *)(above + i * PAGE_SIZE) = (tables + i * PAGE_SIZE) | PTE_P | PTE_W | PTE_U;
+			*(uint64_t *)(above + i * PAGE_SIZE) = (tables + i * PAGE_SIZE) |
+							       PTE_P | PTE_W | PTE_U;
 		tables = above;
 	}
 	return tables;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One processor edits page tables while the others use them, and tells them by IPI what to flush, as a
- * kernel does: afterwards nobody reads or writes by the old entry.  And all edit at once, each its own
- * entries of the same tables.
+ * One processor edits page tables while the others use them, and tells them by IPI what to
+ * flush, as a kernel does: afterwards nobody reads or writes by the old entry.  And all edit at
+ * once, each its own entries of the same tables.
  * rounds=N: edits, seed=N: other sequences.
  */
 #include "tests/guest/lib/guest.h"
@@ -63,7 +63,10 @@ static void flush_as_requested(void)
 
 static bool (*next_hook)(struct trap_frame *f);
 
-/* Faults in the region are the editor's doing: try again until it is done.  TRAP_TRY is nobody's here. */
+/*
+ * Faults in the region are the editor's doing: try again until it is done.  TRAP_TRY is nobody's
+ * here.
+ */
 static bool take_trap(struct trap_frame *f)
 {
 	uint64_t va;
@@ -108,7 +111,7 @@ static void shoot_page(unsigned page)
 	shoot_down(page % 4 != 3, &va);
 }
 
-/* ---- the users ------------------------------------------------------------------------------------ */
+/* ---- the users -------------------------------------------------------------------------- */
 
 static void begin_use(void)
 {
@@ -205,7 +208,7 @@ static bool alone(void)
 	return smp_count < 2;
 }
 
-/* ---- pages that move ---------------------------------------------------------------------------------- */
+/* ---- pages that move -------------------------------------------------------------------- */
 
 /* Not present, flush, copy, poison, present: nothing is lost and nothing goes to the old frame. */
 static void migrate_pages(void)
@@ -245,7 +248,7 @@ static void test_own_roots(void)
 	own_roots = false;
 }
 
-/* ---- pages that become read-only -------------------------------------------------------------------------- */
+/* ---- pages that become read-only -------------------------------------------------------- */
 
 static void write_protect(void)
 {
@@ -273,7 +276,7 @@ static void test_write_protection(void)
 	CHECK(faults > 0);
 }
 
-/* ---- Dirty ----------------------------------------------------------------------------------------------- */
+/* ---- Dirty ------------------------------------------------------------------------------ */
 
 /* A page that changes after its Dirty was cleared and flushed has it set again. */
 static void clear_dirty(void)
@@ -306,7 +309,7 @@ static void test_dirty(void)
 		run(clear_dirty);
 }
 
-/* ---- directories -------------------------------------------------------------------------------------------- */
+/* ---- directories ------------------------------------------------------------------------ */
 
 /* The whole table goes and another with the same entries comes; with a load of CR3 as the flush. */
 static void exchange_tables(void)
@@ -342,7 +345,7 @@ static void test_tables_change(void)
 		run(exchange_tables);
 }
 
-/* ---- all edit at once ------------------------------------------------------------------------------------------ */
+/* ---- all edit at once ------------------------------------------------------------------- */
 
 static uint64_t own_frames; /* OWN_FRAMES for each */
 #define OWN_FRAMES 4u

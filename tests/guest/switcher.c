@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Address spaces that are switched thousands of times and edited in between, with the flushes that the
- * architecture demands and without those that it does not.
+ * Address spaces that are switched thousands of times and edited in between, with the flushes
+ * that the architecture demands and without those that it does not.
  * rounds=N: switches, seed=N: other sequences.
  */
 #include "tests/guest/lib/guest.h"
@@ -102,8 +102,8 @@ static void test_edit_in_use(void)
 }
 
 /*
- * An entry that points to another page counts from INVLPG on, and before it the old one or the new one; once the
- * new one was seen both are possible still, but nothing else.
+ * An entry that points to another page counts from INVLPG on, and before it the old one or the
+ * new one; once the new one was seen both are possible still, but nothing else.
  */
 static void test_old_or_new(void)
 {

@@ -14,7 +14,10 @@ from .ktap import Case
 from .suite_booted import VENDORS
 from .testing import Test
 
-KERNELS = ("pttorture", "wptoggle", "switcher", "cow", "aliases", "selfmap", "badtables", "flood", "hugemix", "ptballoon")
+KERNELS = (
+    *("pttorture", "wptoggle", "switcher", "cow", "aliases"),
+    *("selfmap", "badtables", "flood", "hugemix", "ptballoon"),
+)
 
 # With no page of the host's larger than 4K once more.
 SMALL_PAGES = ("hugemix", "aliases")

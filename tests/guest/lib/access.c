@@ -107,7 +107,7 @@ void access_do(struct access *a)
 		do_supervisor(a);
 }
 
-/* ---- against the model ------------------------------------------------------------------------ */
+/* ---- against the model ------------------------------------------------------------------ */
 
 static uint64_t load_entry(const struct walk *w, unsigned i)
 {
@@ -199,7 +199,7 @@ void access_expect(const char *file, int line, uint64_t va, enum access_kind kin
 			  value);
 }
 
-/* ---- address spaces ------------------------------------------------------------------------------- */
+/* ---- address spaces --------------------------------------------------------------------- */
 
 static void map_gib(uint64_t *pdpt, unsigned gib)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One access at a time by 64-bit code, in ring 0 or ring 3, and what became of it: the value or the
- * exception.  access_check() compares it with the model of walk.h: fault, error code, CR2, Accessed
- * and Dirty in every entry of the path.
+ * One access at a time by 64-bit code, in ring 0 or ring 3, and what became of it: the value or
+ * the exception.  access_check() compares it with the model of walk.h: fault, error code, CR2,
+ * Accessed and Dirty in every entry of the path.
  *
  *   space_init(&s);  space_use(&s);
  *   access_check(va, ACCESS_WRITE, USER, 5);
@@ -28,7 +28,8 @@ struct access {
 #define ACCESS_DONE 0xffffffffu
 
 /*
- * A page of code and stack for ring 3, mapped for it by space_init(); the code is the same in 32-bit mode.
+ * A page of code and stack for ring 3, mapped for it by space_init(); the code is the same in
+ * 32-bit mode.
  */
 #define ACCESS_USER_VA 0x3f000000ul
 #define ACCESS_CODE_READ 0x00  /* mov eax, [edi]; int3 */
@@ -68,8 +69,8 @@ void access_expect(const char *file, int line, uint64_t va, enum access_kind kin
 		   uint32_t vector, uint64_t error, uint32_t value);
 
 /*
- * An address space: the first 1 GiB one to one for the supervisor only (so that SMEP and SMAP can be
- * on), and the page for ring 3.
+ * An address space: the first 1 GiB one to one for the supervisor only (so that SMEP and SMAP
+ * can be on), and the page for ring 3.
  */
 struct space {
 	uint64_t *root;
