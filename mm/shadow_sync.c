@@ -112,8 +112,14 @@ uint64_t shadow_read_gpte(const struct shadow_page *page, const void *table, uns
 /* The first entry from i on that the guest has written; PT_ENTRIES: there is none. */
 static unsigned next_written(const struct shadow_page *page, const void *table, unsigned i)
 {
-	if (table && gwalk_modes[page->role.mode].entry_size == 8)
-		while (i < PT_ENTRIES && guest_entry(table, i, 8) == page->gpte[i])
+	bool plain = table && page->role.level == PG_LEVEL_4K;
+	unsigned first = shadow_guest_index(page, 0);
+
+	if (plain && gwalk_modes[page->role.mode].entry_size == 8)
+		while (i < PT_ENTRIES && guest_entry(table, first + i, 8) == page->gpte[i])
+			i++;
+	else if (plain)
+		while (i < PT_ENTRIES && guest_entry(table, first + i, 4) == page->gpte[i])
 			i++;
 	else
 		while (i < PT_ENTRIES && shadow_read_gpte(page, table, i) == page->gpte[i])
