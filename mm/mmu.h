@@ -448,6 +448,7 @@ struct mmu_guest_paging {
 	uint64_t cr0, cr3, cr4, efer;
 	bool user; /* CPL 3, or an implicit user access */
 	bool ac;   /* EFLAGS.AC, for SMAP */
+	const uint64_t *pdpte; /* PAE: the four that were loaded; NULL: as they lie in memory */
 };
 
 struct mmu_guest_walk {

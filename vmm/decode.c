@@ -242,25 +242,39 @@ static bool decode_operands(struct cursor *c, uint32_t flags)
 
 /* ---- opcodes -------------------------------------------------------------------- */
 
-/* 0f 01 /r: the register forms that exit. */
+/* SMSW, LMSW, INVLPG: the members of 0f 01 that the guest may use with an operand. */
+static enum insn_kind decode_system_operand(struct cursor *c)
+{
+	static const uint8_t kinds[8] = { [4] = INSN_SMSW, [6] = INSN_LMSW, [7] = INSN_INVLPG };
+	enum insn_kind kind = kinds[c->modrm >> 3 & 7];
+	bool memory = c->modrm >> 6 != 3;
+
+	if (!kind || (kind == INSN_INVLPG && !memory))
+		return INSN_UNKNOWN;
+	c->insn->in_memory = memory;
+	c->insn->operand_size = (uint8_t)(memory ? 2 : operand_size(c));
+	if (memory)
+		decode_mem(c);
+	else
+		c->insn->gpr = modrm_rm(c);
+	return kind;
+}
+
+/* 0f 01 /r: what exits of it. */
 static enum insn_kind decode_system_group(struct cursor *c)
 {
-	uint8_t modrm = next(c);
-
-	switch (modrm) {
+	c->modrm = next(c);
+	switch (c->modrm) {
 	case 0xc1: case 0xd9:
 		return INSN_HYPERCALL;
 	case 0xd1:
 		return INSN_XSETBV;
+	default:
+		return decode_system_operand(c);
 	}
-	if (modrm >= 0xf0 && modrm <= 0xf7) {
-		c->insn->gpr = (uint8_t)((modrm & 7) | (c->rex & REX_B) << 3);
-		return INSN_LMSW;
-	}
-	return INSN_UNKNOWN;
 }
 
-/* MOV to CRn ignores mod: the operand is always a register (SDM vol. 2B, MOV—Control Registers). */
+/* MOV to and from CRn ignores mod: the operand is always a register (SDM vol. 2B, MOV—Control Registers). */
 static void decode_mov_cr(struct cursor *c)
 {
 	c->modrm = next(c);
@@ -310,7 +324,7 @@ bool decode_insn(struct insn *insn, unsigned code_size)
 	insn->kind = INSN_UNKNOWN;
 	insn->segment = SEG_DS;
 	insn->cr = insn->gpr = insn->operand_size = insn->reg_size = 0;
-	insn->rep = insn->lock = insn->gpr_high = insn->to_reg = insn->has_imm = false;
+	insn->in_memory = insn->rep = insn->lock = insn->gpr_high = insn->to_reg = insn->has_imm = false;
 	insn->imm = 0;
 	insn->mem = (struct insn_mem){ .base = INSN_REG_NONE, .index = INSN_REG_NONE };
 	enum insn_kind kind = decode_opcode(&c);

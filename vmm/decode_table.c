@@ -70,6 +70,7 @@ const struct opcode decode_two_byte[256] = {
 	[0x06] = { INSN_CLTS, 0 },
 	[0x08] = { INSN_CACHE, 0 },
 	[0x09] = { INSN_CACHE, 0 },
+	[0x20] = { INSN_MOV_FROM_CR, OP_CR },
 	[0x22] = { INSN_MOV_TO_CR, OP_CR },
 	[0x30] = { INSN_WRMSR, 0 },
 	[0x32] = { INSN_RDMSR, 0 },

@@ -22,7 +22,7 @@ enum {
 	OP_NOT_LONG = 1 << 14, /* not there */
 	OP_NOT_16  = 1 << 15, /* never 16 bits, not even in 16-bit code; with 66, F2 or F3 none */
 	OP_SYSTEM_GROUP = 1 << 16, /* 0f 01 */
-	OP_CR      = 1 << 17, /* ModRM of a MOV to a control register */
+	OP_CR      = 1 << 17, /* ModRM of a MOV to or from a control register */
 };
 
 struct opcode {

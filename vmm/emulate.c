@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Emulation of instructions with a device as an operand; see emulate.h.
+ * Emulation of instructions with a device, or one of the guest's page tables, as an operand; see
+ * emulate.h.
  *
  * Each goes the same way: locate every operand (which may raise exceptions), see that
  * one of them is the address that faulted, and only then read, compute, write, and change
@@ -24,6 +25,12 @@
 
 /* Elements of a repeated string instruction for one exit: interrupts and limits get their turn. */
 #define STRING_BATCH 256
+
+/* What brought us here. */
+struct access {
+	gpa_t gpa;
+	bool table; /* a write to memory that the guest must not do; else a device */
+};
 
 enum outcome {
 	DONE,    /* step over it */
@@ -122,7 +129,7 @@ static uint64_t compute(struct vcpu *vcpu, const struct insn *insn, uint64_t mem
 	return memory;
 }
 
-static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, gpa_t gpa)
+static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, const struct access *a)
 {
 	bool write = writes_memory(insn);
 	uint64_t offset = decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
@@ -133,7 +140,7 @@ static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, gp
 	if (!operand_locate(vcpu, insn->segment, offset, insn->operand_size,
 			    write ? ACC_W : ACC_R, &op))
 		return AGAIN;
-	if (!operand_contains(&op, gpa))
+	if (!operand_contains(&op, a->gpa))
 		return RACED;
 	if (reads_memory(insn) && !operand_read(vcpu, &op, &value))
 		return AGAIN;
@@ -198,8 +205,13 @@ static bool string_in_device(const struct string *s)
 	       (s->writes && operand_in_device(&s->to));
 }
 
-/* Elements outside devices are the processor's own business again. */
-static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, gpa_t gpa)
+static bool string_in_table(const struct string *s, const struct access *a)
+{
+	return a->table && s->writes && !((s->to.piece[0].gpa ^ a->gpa) & PAGE_MASK);
+}
+
+/* Elements outside of what brought us here are the processor's own business again. */
+static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, const struct access *a)
 {
 	struct string s = { .reads = insn->kind != INSN_STOS, .writes = insn->kind != INSN_LODS };
 	uint64_t *rcx = &vcpu->regs.gpr[GPR_RCX];
@@ -211,9 +223,9 @@ static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, g
 			return RACED;
 		if (!string_locate(vcpu, insn, &s))
 			return AGAIN;
-		if (!n && !string_touches(&s, gpa))
+		if (!n && !string_touches(&s, a->gpa))
 			return RACED;
-		if (!string_in_device(&s))
+		if ((n || !a->table) && !string_in_device(&s) && !string_in_table(&s, a))
 			return AGAIN;
 		if (!string_element(vcpu, insn, &s))
 			return AGAIN;
@@ -230,20 +242,28 @@ static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, g
 
 /* ---- from the exit ------------------------------------------------------------------------ */
 
-static bool fetch(struct vcpu *vcpu, struct insn *insn)
+enum fetched {
+	FETCHED,
+	FETCH_UNKNOWN, /* none that we can emulate */
+	FETCH_FAULT,   /* unmapped meanwhile: the guest gets the fault that it would get if it ran again */
+	FETCH_STOPPED,
+};
+
+static enum fetched fetch(struct vcpu *vcpu, struct insn *insn)
 {
 	struct insn_fault f;
 	int err = insn_fetch_fault(vcpu, insn, &f);
 
-	if (!err && (insn_has_mem(insn->kind) || insn->kind >= INSN_STOS))
-		return true;
-	if (err == -EFAULT) /* unmapped meanwhile: it would fault if it ran again */
+	if (!err)
+		return insn_has_mem(insn->kind) || insn->kind >= INSN_STOS ? FETCHED : FETCH_UNKNOWN;
+	if (err == -ENOEXEC)
+		return FETCH_UNKNOWN;
+	if (err == -EFAULT) {
 		inject_page_fault(vcpu, f.gva, f.error);
-	else if (err && err != -ENOEXEC)
-		vm_stop_report(vcpu, "cannot read the instruction that accessed a device");
-	else
-		insn_stop(vcpu, insn, "cannot emulate the instruction that accessed a device");
-	return false;
+		return FETCH_FAULT;
+	}
+	vm_stop_report(vcpu, "cannot read the instruction that is to be emulated");
+	return FETCH_STOPPED;
 }
 
 static void raced(struct vcpu *vcpu, const struct insn *insn)
@@ -252,8 +272,23 @@ static void raced(struct vcpu *vcpu, const struct insn *insn)
 		insn_stop(vcpu, insn, "the operand of the instruction is not where the access was");
 }
 
+static void emulate(struct vcpu *vcpu, const struct insn *insn, const struct access *a)
+{
+	enum outcome outcome = insn_has_mem(insn->kind) ? emulate_plain(vcpu, insn, a)
+							: emulate_string(vcpu, insn, a);
+
+	if (outcome == RACED) {
+		raced(vcpu, insn);
+		return;
+	}
+	vcpu->emulate_races = 0;
+	if (outcome == DONE)
+		vcpu_skip(vcpu, insn->len);
+}
+
 void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
 {
+	struct access a = { .gpa = pf->gpa };
 	struct insn insn;
 
 	if ((pf->access & ACC_X) || pf->gpt_walk || vcpu->inject.valid) {
@@ -264,15 +299,32 @@ void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
 			       pf->gpa);
 		return;
 	}
-	if (!fetch(vcpu, &insn))
-		return;
-	enum outcome outcome = insn_has_mem(insn.kind) ? emulate_plain(vcpu, &insn, pf->gpa)
-						       : emulate_string(vcpu, &insn, pf->gpa);
-	if (outcome == RACED) {
-		raced(vcpu, &insn);
-		return;
+	switch (fetch(vcpu, &insn)) {
+	case FETCHED:
+		emulate(vcpu, &insn, &a);
+		break;
+	case FETCH_UNKNOWN:
+		insn_stop(vcpu, &insn, "cannot emulate the instruction that accessed a device");
+		break;
+	default:
+		break;
 	}
-	vcpu->emulate_races = 0;
-	if (outcome == DONE)
-		vcpu_skip(vcpu, insn.len);
+}
+
+bool emulate_table_write(struct vcpu *vcpu, const struct page_fault *pf)
+{
+	struct access a = { .gpa = pf->gpa, .table = true };
+	struct insn insn;
+
+	if (vcpu->inject.valid)
+		return false;
+	switch (fetch(vcpu, &insn)) {
+	case FETCHED:
+		emulate(vcpu, &insn, &a);
+		return true;
+	case FETCH_UNKNOWN:
+		return false;
+	default:
+		return true;
+	}
 }

@@ -76,6 +76,7 @@ static int svm_probe(struct virt_caps *caps, char *why, size_t why_size)
 	}
 	svm = cpuid(CPUID_SVM, 0);
 	*caps = (struct virt_caps){
+		.nested = true,
 		.format = MMU_FORMAT_NPT,
 		.root_level = 4, /* nested paging has the host's own mode */
 		.max_leaf_level = cpuid(CPUID_EXT_FEATURES, 0).edx & EXT_FEATURE_EDX_1G

@@ -8,10 +8,12 @@
 #include "arch/x86/svm/svm.h"
 
 #include "arch/x86/cpu.h"
+#include "host/log.h"
 #include "host/machine.h"
 #include "host/object.h"
 #include "host/pages.h"
 #include "lib/util.h"
+#include "vmm/vm.h"
 
 #define PAT_RESET 0x0007040600070406ul
 #define DR6_RESET 0xffff0ff0ul
@@ -42,6 +44,10 @@ static void vmcb_init(struct svm_vcpu *svm)
 
 int svm_vcpu_create(struct vcpu *vcpu)
 {
+	if (vcpu->vm->shadow) {
+		log_error("svm: shadow paging (mmu=shadow) is not there yet for this vendor");
+		return -ENOSYS;
+	}
 	struct svm_vcpu *svm = object_alloc(sizeof(*svm));
 	uint64_t vmcb_pa = pages_alloc(0, PAGES_ZERO);
 	uint64_t msrpm_pa = pages_alloc(MSRPM_ORDER, 0);
