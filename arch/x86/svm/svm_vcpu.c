@@ -8,7 +8,6 @@
 #include "arch/x86/svm/svm.h"
 
 #include "arch/x86/cpu.h"
-#include "host/log.h"
 #include "host/machine.h"
 #include "host/object.h"
 #include "host/pages.h"
@@ -35,19 +34,13 @@ static void vmcb_init(struct svm_vcpu *svm)
 	c->msrpm_pa = machine_virt_to_phys(svm->msrpm);
 	/* The guest's IF does not hold back the host's interrupts; CR8 is virtual. */
 	c->int_ctl = VMCB_V_INTR_MASKING;
-	c->np_control = VMCB_NP_ENABLE;
 	vmcb->save.pat = PAT_RESET;
 	vmcb->save.dr6 = DR6_RESET;
 	vmcb->save.dr7 = DR7_RESET;
-	vmcb->save.efer = EFER_SVME;
 }
 
 int svm_vcpu_create(struct vcpu *vcpu)
 {
-	if (vcpu->vm->shadow) {
-		log_error("svm: shadow paging (mmu=shadow) is not there yet for this vendor");
-		return -ENOSYS;
-	}
 	struct svm_vcpu *svm = object_alloc(sizeof(*svm));
 	uint64_t vmcb_pa = pages_alloc(0, PAGES_ZERO);
 	uint64_t msrpm_pa = pages_alloc(MSRPM_ORDER, 0);
@@ -64,6 +57,7 @@ int svm_vcpu_create(struct vcpu *vcpu)
 	svm->vmcb = machine_phys_to_virt(vmcb_pa);
 	svm->msrpm = machine_phys_to_virt(msrpm_pa);
 	vmcb_init(svm);
+	svm_paging_init(svm, vcpu->vm->shadow);
 	vcpu->arch = svm;
 	return 0;
 }
@@ -113,17 +107,6 @@ void svm_flush_tlb(struct vcpu *vcpu)
 		c->tlb_control = VMCB_TLB_FLUSH_ASID;
 	else
 		asid_assign(svm);
-}
-
-void svm_set_root(struct vcpu *vcpu, hpa_t root)
-{
-	struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
-
-	if (c->ncr3 == root)
-		return;
-	c->ncr3 = root;
-	c->clean &= ~VMCB_CLEAN_NP;
-	svm_flush_tlb(vcpu); /* entries are tagged with the ASID, not with nCR3 */
 }
 
 /* ---- load, put ---------------------------------------------------------------------- */
