@@ -261,12 +261,19 @@ def watchdog_test(platform: str, smp: int, how: str) -> Test:
 def poor_machines() -> list[Test]:
     no_virt = Expect(code=EXIT_NO_VIRT, end="failed", says=[("says what is missing", "AMD-V|SVM")])
     no_vmx = Expect(end="failed", says=[("says what is missing", "VT-x|VMX")])
-    no_npt = Expect(code=EXIT_NO_VIRT, end="failed", says=[("says what is missing", "nested pag|NPT")])
+    no_npt = Expect(ktap=("hello",), says=[("falls back, and says so", r"hello: .*no nested paging.* shadow paging")])
+    tdp = failed(("says what is missing", SENTENCE + r"tables: mmu=tdp needs nested paging"))
     wrong = Expect(code=EXIT_NO_VIRT, end="failed", says=[("says what is missing", "VT-x|VMX")])
     small = Expect(code=EXIT_FAILED, end="failed", says=[("says so in a sentence", "memory")])
     return [
         boot_test("no-svm", hello, no_virt, cpu="EPYC,-svm"),
         boot_test("no-npt", hello, no_npt, cpu="EPYC,-npt"),
+        boot_test(
+            "no-npt-tdp",
+            lambda: [*hello(), build.guest_module("memory", "name=tables mmu=tdp")],
+            tdp,
+            cpu="EPYC,-npt",
+        ),
         boot_test("no-vmx-bochs", hello, no_vmx, platform="bochs-vmx", cpu="p4_prescott_celeron_336"),
         boot_test("wrong-vendor", hello, wrong, cmdline="vendor=vmx"),
         boot_test("little-memory", hello, small, mem=8),
