@@ -29,7 +29,7 @@
 /* What brought us here. */
 struct access {
 	gpa_t gpa;
-	bool table; /* a write to memory that the guest must not do; else a device */
+	bool memory; /* a write to memory that no mapping permits; else a device */
 };
 
 enum outcome {
@@ -129,27 +129,44 @@ static uint64_t compute(struct vcpu *vcpu, const struct insn *insn, uint64_t mem
 	return memory;
 }
 
+/* Other processors see nothing in between. */
+static bool is_locked(const struct insn *insn)
+{
+	return insn->lock || insn->kind == INSN_XCHG;
+}
+
+/* Read, compute, write; registers are as before where it did not come to its end. */
+static enum outcome execute(struct vcpu *vcpu, const struct insn *insn, const struct operand *op)
+{
+	struct vcpu_regs before = vcpu->regs;
+	uint64_t old = 0;
+
+	if (reads_memory(insn) && !operand_read(vcpu, op, &old))
+		return AGAIN;
+	uint64_t value = compute(vcpu, insn, old);
+
+	if (!writes_memory(insn))
+		return DONE;
+	int err = is_locked(insn) && operand_is_atomic(op) ? operand_exchange(vcpu, op, old, value)
+							   : -EFAULT;
+
+	if (!err || (err != -EAGAIN && operand_write(vcpu, op, value)))
+		return DONE;
+	vcpu->regs = before;
+	return AGAIN;
+}
+
 static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, const struct access *a)
 {
-	bool write = writes_memory(insn);
 	uint64_t offset = decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
-	uint64_t value = 0;
-	struct vcpu_regs before = vcpu->regs;
 	struct operand op;
 
 	if (!operand_locate(vcpu, insn->segment, offset, insn->operand_size,
-			    write ? ACC_W : ACC_R, &op))
+			    writes_memory(insn) ? ACC_W : ACC_R, &op))
 		return AGAIN;
 	if (!operand_contains(&op, a->gpa))
 		return RACED;
-	if (reads_memory(insn) && !operand_read(vcpu, &op, &value))
-		return AGAIN;
-	value = compute(vcpu, insn, value);
-	if (write && !operand_write(vcpu, &op, value)) {
-		vcpu->regs = before; /* for the report */
-		return AGAIN;
-	}
-	return DONE;
+	return execute(vcpu, insn, &op);
 }
 
 /* ---- strings -------------------------------------------------------------------------- */
@@ -205,9 +222,9 @@ static bool string_in_device(const struct string *s)
 	       (s->writes && operand_in_device(&s->to));
 }
 
-static bool string_in_table(const struct string *s, const struct access *a)
+static bool string_in_memory(const struct string *s, const struct access *a)
 {
-	return a->table && s->writes && !((s->to.piece[0].gpa ^ a->gpa) & PAGE_MASK);
+	return a->memory && s->writes && !((s->to.piece[0].gpa ^ a->gpa) & PAGE_MASK);
 }
 
 /* Elements outside of what brought us here are the processor's own business again. */
@@ -225,7 +242,7 @@ static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, c
 			return AGAIN;
 		if (!n && !string_touches(&s, a->gpa))
 			return RACED;
-		if ((n || !a->table) && !string_in_device(&s) && !string_in_table(&s, a))
+		if ((n || !a->memory) && !string_in_device(&s) && !string_in_memory(&s, a))
 			return AGAIN;
 		if (!string_element(vcpu, insn, &s))
 			return AGAIN;
@@ -311,9 +328,9 @@ void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
 	}
 }
 
-bool emulate_table_write(struct vcpu *vcpu, const struct page_fault *pf)
+bool emulate_memory_write(struct vcpu *vcpu, const struct page_fault *pf)
 {
-	struct access a = { .gpa = pf->gpa, .table = true };
+	struct access a = { .gpa = pf->gpa, .memory = true };
 	struct insn insn;
 
 	if (vcpu->inject.valid)

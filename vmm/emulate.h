@@ -13,8 +13,8 @@
 void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf);
 
 /*
- * The same for a write to memory that the guest must not do itself, since a page table of its own lies
- * there.  false: nothing was done, for it is not an instruction that we know, or none at all but the
- * delivery of an event.
+ * The same for a write to memory that the processor cannot be let do (struct shadow_fault).  What is
+ * locked is atomic for other processors, too.  false: nothing was done, for it is not an instruction
+ * that we know, or none at all but the delivery of an event.
  */
-bool emulate_table_write(struct vcpu *vcpu, const struct page_fault *pf);
+bool emulate_memory_write(struct vcpu *vcpu, const struct page_fault *pf);

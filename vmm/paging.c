@@ -79,12 +79,12 @@ static void tell_fault(struct vm_exit *exit, const struct shadow_fault *f)
 	};
 }
 
-/* A write to one of the guest's own page tables, of which there is a shadow. */
-static void write_table(struct vcpu *vcpu, const struct shadow_fault *f)
+/* A write that no mapping permits, mostly to one of the guest's own page tables. */
+static void write_memory(struct vcpu *vcpu, const struct shadow_fault *f)
 {
 	struct insn insn = { 0 };
 
-	if (emulate_table_write(vcpu, &vcpu->exit.fault))
+	if (emulate_memory_write(vcpu, &vcpu->exit.fault))
 		return;
 	machine_irq_enable();
 	bool again = mmu_shadow_unprotect(&vcpu->mmu, f);
@@ -92,7 +92,7 @@ static void write_table(struct vcpu *vcpu, const struct shadow_fault *f)
 	if (again)
 		return;
 	(void)insn_fetch(vcpu, &insn);
-	insn_stop(vcpu, &insn, "cannot emulate the instruction that wrote to a page table");
+	insn_stop(vcpu, &insn, "cannot emulate the instruction that wrote to a page table, nor let it run");
 }
 
 void exit_page_fault(struct vcpu *vcpu)
@@ -113,8 +113,8 @@ void exit_page_fault(struct vcpu *vcpu)
 		return;
 	}
 	tell_fault(exit, &f);
-	if (result == MMU_PF_EMULATE && f.table_write)
-		write_table(vcpu, &f);
+	if (result == MMU_PF_EMULATE && f.memory_write)
+		write_memory(vcpu, &f);
 	else
 		exit_fault_done(vcpu, result);
 }
