@@ -212,6 +212,8 @@ static void set_sizes(struct cursor *c, uint32_t flags)
 		insn->operand_size = 1;
 	else if (flags & OP_MEM16)
 		insn->operand_size = 2;
+	else if (flags & OP_MEM64)
+		insn->operand_size = 8;
 	else if (flags & OP_MEM32)
 		insn->operand_size = 4; /* with 66 too, as AMD has it: registers are 32 bits wide */
 }
@@ -288,15 +290,22 @@ static bool flags_permit(const struct cursor *c, uint32_t flags)
 		return false;
 	if (flags & (c->code_size == 8 ? OP_NOT_LONG : OP_LONG))
 		return false;
+	if ((flags & OP_MEM64) && (c->rex & REX_W)) /* CMPXCHG16B */
+		return false;
 	return !(flags & OP_NOT_16) || !(c->operand_override || c->insn->rep);
 }
 
 static enum insn_kind decode_opcode(struct cursor *c)
 {
 	uint8_t byte = take_prefixes(c);
+	bool two = byte == 0x0f;
 
 	c->insn->address_size = (uint8_t)address_size(c);
-	struct opcode op = byte == 0x0f ? decode_two_byte[next(c)] : decode_one_byte[byte];
+	if (two)
+		byte = next(c);
+	struct opcode op = two ? decode_two_byte[byte] : decode_one_byte[byte];
+
+	c->insn->condition = byte & 0xf;
 
 	if (op.flags & OP_MODRM)
 		c->modrm = next(c);
@@ -334,6 +343,15 @@ bool decode_insn(struct insn *insn, unsigned code_size)
 	return insn->kind != INSN_UNKNOWN;
 }
 
+/* The register of BT and its relatives counts bits of memory, from the operand on and backwards, too. */
+static int64_t bit_string_offset(const struct insn *insn, const uint64_t gpr[16])
+{
+	unsigned unused = 64 - 8 * insn->reg_size, operand_bits = 8u * insn->operand_size;
+	int64_t bit = (int64_t)(gpr[insn->gpr] << unused) >> unused;
+
+	return (bit - (int64_t)(bit & (operand_bits - 1))) / 8;
+}
+
 uint64_t decode_offset(const struct insn *insn, const uint64_t gpr[16], uint64_t rip)
 {
 	const struct insn_mem *mem = &insn->mem;
@@ -345,5 +363,7 @@ uint64_t decode_offset(const struct insn *insn, const uint64_t gpr[16], uint64_t
 		offset += gpr[mem->base];
 	if (mem->index != INSN_REG_NONE)
 		offset += gpr[mem->index] << mem->shift;
+	if (insn->kind >= INSN_BT && insn->kind <= INSN_BTC && !insn->has_imm)
+		offset += (uint64_t)bit_string_offset(insn, gpr);
 	return offset & insn_mask(insn->address_size);
 }

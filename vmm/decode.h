@@ -39,7 +39,9 @@ enum insn_kind {
 	INSN_ADD, INSN_OR, INSN_ADC, INSN_SBB, INSN_AND, INSN_SUB, INSN_XOR, INSN_CMP,
 	INSN_TEST,
 	INSN_INC, INSN_DEC, INSN_NOT, INSN_NEG,
-	INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC, /* with an immediate only */
+	INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC,
+	INSN_SETCC,        /* condition */
+	INSN_CMPXCHG8B,
 	INSN_XCHG, INSN_XADD, INSN_CMPXCHG,
 	INSN_STOS, INSN_LODS, INSN_MOVS,       /* string: operand_size as well */
 };
@@ -65,6 +67,7 @@ struct insn {
 	enum insn_kind kind;
 	uint8_t len;
 	uint8_t cr;
+	uint8_t condition;    /* as Jcc and SETcc encode it */
 	uint8_t gpr;          /* the register operand */
 	uint8_t address_size; /* 2, 4 or 8 bytes */
 	uint8_t segment;      /* enum vm_seg of the source, overrides applied */

@@ -66,7 +66,7 @@ static uint64_t sign_extend(uint64_t value, unsigned bytes)
 
 static bool reads_memory(const struct insn *insn)
 {
-	return insn->kind != INSN_MOV || insn->to_reg;
+	return insn->to_reg || (insn->kind != INSN_MOV && insn->kind != INSN_SETCC);
 }
 
 static bool writes_memory(const struct insn *insn)
@@ -88,6 +88,21 @@ static uint64_t compare_exchange(struct vcpu *vcpu, const struct insn *insn, uin
 	if (vcpu->regs.rflags & FLAG_ZF)
 		return read_register(vcpu, insn);
 	*rax = insn_merge(*rax, memory, insn->operand_size);
+	return memory;
+}
+
+/* The same with EDX:EAX and ECX:EBX; no flag changes but ZF. */
+static uint64_t compare_exchange_8b(struct vcpu *vcpu, uint64_t memory)
+{
+	uint64_t *gpr = vcpu->regs.gpr;
+
+	if (memory == ((uint32_t)gpr[GPR_RAX] | gpr[GPR_RDX] << 32)) {
+		vcpu->regs.rflags |= FLAG_ZF;
+		return (uint32_t)gpr[GPR_RBX] | gpr[GPR_RCX] << 32;
+	}
+	vcpu->regs.rflags &= ~(uint64_t)FLAG_ZF;
+	gpr[GPR_RAX] = (uint32_t)memory;
+	gpr[GPR_RDX] = memory >> 32;
 	return memory;
 }
 
@@ -116,6 +131,10 @@ static uint64_t compute(struct vcpu *vcpu, const struct insn *insn, uint64_t mem
 		result = emulate_alu(INSN_XADD, insn->operand_size, memory, source, rflags);
 		write_register(vcpu, insn, memory);
 		return result;
+	case INSN_SETCC:
+		return emulate_condition(insn->condition, *rflags);
+	case INSN_CMPXCHG8B:
+		return compare_exchange_8b(vcpu, memory);
 	case INSN_CMPXCHG:
 		return compare_exchange(vcpu, insn, memory);
 	default:

@@ -116,7 +116,11 @@ MAPPINGS = (
     Mapping("4k-dbit", "max_page=4k fault_around=16 dirty=dbit", "level=1 ad=on nx=off around=16 dirty=2"),
     Mapping("nx-ad-off", "nx_huge_pages=on ad=off fault_around=1", "level=2 ad=off nx=on around=1 dirty=1"),
     Mapping("shadow", SHADOW, "format=shadow level=2 ad=on nx=off around=1 dirty=2"),
-    Mapping("shadow-4k", f"{SHADOW} max_page=4k dirty=wrprot ad=off", "format=shadow level=1 ad=on nx=off around=1 dirty=1"),
+    Mapping(
+        "shadow-4k",
+        f"{SHADOW} max_page=4k dirty=wrprot ad=off",
+        "format=shadow level=1 ad=on nx=off around=1 dirty=1",
+    ),
     Mapping("1g", "max_page=1g nx_huge_pages=on fault_around=64", "level=3 ad=on nx=on around=64"),
 )
 
