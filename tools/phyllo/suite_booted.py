@@ -99,6 +99,8 @@ MMU_SIZES = {
         "migrate": "mib=4 rounds=12",
     },
 }
+# Each fault takes the lock, and there is no fault-around: a fraction of the rounds takes as long.
+SHADOW_SIZES = {"dirty": "mib=6 rounds=2", "slots": "mib=6", "zapall": "mib=8 rounds=20"}
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ MAPPINGS = (
 
 
 def mmu_kernel(platform: str, name: str, mapping: Mapping) -> Module:
-    words = [MMU_SIZES[platform].get(name, "")]
+    sizes = SHADOW_SIZES if SHADOW in mapping.cmdline else MMU_SIZES[platform]
+    words = [sizes.get(name, "")]
     if name == "mode":
         words.append(mapping.mode)
         if "format=" not in mapping.mode:

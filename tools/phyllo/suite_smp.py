@@ -64,6 +64,10 @@ SIZES = {
 }
 
 
+# Faults take the lock one after the other.
+SHADOW_SIZES = {"ipi": "rounds=100", "smpfault": "mib=2 rounds=6", "shootdown": "rounds=40", "smpstress": "mib=8 rounds=8"}
+
+
 def smp_kernel(name: str, vcpus: int, words: str, options: str = "", guest: str = "") -> Module:
     """One kernel with several vCPUs; guest: its name, where it is not the kernel's."""
     line = f"name={guest or name} vcpus={vcpus} {options}".rstrip()
@@ -75,7 +79,7 @@ def smp_test(platform: str, vcpus: int, cmdline: str = "") -> Test:
     """Every kernel for several processors, each by itself with all the CPUs."""
 
     def run(work: Path) -> list[Case]:
-        sizes = SIZES[platform, vcpus]
+        sizes = {**SIZES[platform, vcpus], **(SHADOW_SIZES if SHADOW in cmdline else {})}
         modules = [smp_kernel(name, vcpus, sizes.get(name, "")) for name in KERNELS]
         spec = make_spec(platform, modules, smp=2, cmdline=cmdline)
         return boot_and_judge(spec, Expect(ktap=KERNELS), work)
