@@ -65,7 +65,12 @@ SIZES = {
 
 
 # Faults take the lock one after the other.
-SHADOW_SIZES = {"ipi": "rounds=100", "smpfault": "mib=2 rounds=6", "shootdown": "rounds=40", "smpstress": "mib=8 rounds=8"}
+SHADOW_SIZES = {
+    "ipi": "rounds=100",
+    "smpfault": "mib=2 rounds=6",
+    "shootdown": "rounds=40",
+    "smpstress": "mib=8 rounds=8",
+}
 
 
 def smp_kernel(name: str, vcpus: int, words: str, options: str = "", guest: str = "") -> Module:
