@@ -61,6 +61,9 @@ static struct mmu_vm *create_mmu(struct vm *vm, const struct vm_config *config)
 		cfg.hw_ad = true;
 		cfg.pml = cfg.nx_huge_pages = false;
 		cfg.fault_around = 1;
+		/* What may be executed is not told apart there: no large page at all. */
+		if (param.nx_huge_pages)
+			cfg.max_leaf_level = PG_LEVEL_4K;
 	}
 	return mmu_vm_create(&cfg);
 }

@@ -19,7 +19,7 @@ VENDORS = ("qemu-svm", "bochs-vmx")
 # Several kernels share a boot, which costs seconds; a kernel that takes the
 # hypervisor down takes only its own pack with it.
 PACKS = {
-    "memory": ("hello", "memory", "balloon", "unmap", "hypercall"),
+    "memory": ("hello", "memory", "balloon", "unmap", "hypercall", "ptwrite"),
     "cpu": ("cpuid", "exceptions", "reinject", "singlestep", "fpu", "msr", "apic", "apictimer", "mmio"),
     "modes": ("paging", "realmode", "boot32", "mb2", "console"),
     "variants": (

@@ -281,9 +281,23 @@ def poor_machines() -> list[Test]:
     ]
 
 
+def table_write_test() -> Test:
+    """A page table written by an instruction that is not emulated and needs that table itself."""
+    says = (
+        "says what and shows the instruction",
+        SENTENCE + r"ptwrite: vcpu 0 stopped: .*page table, nor let it run; at rip 0x[0-9a-f]+: 0f 11",
+    )
+    return boot_test(
+        "shadow-table-write",
+        lambda: [build.guest_module("ptwrite", "mmu=shadow -- how=self"), *hello()],
+        failed(says),
+    )
+
+
 def negative_tests() -> list[Test]:
     tests = [text_as_guest(vendor) for vendor in VENDORS]
     tests += [truncated_image(), lying_images(), *option_tests(), halted_guest(), failing_guest(), *poor_machines()]
+    tests += [table_write_test()]
     tests += [test for vendor in VENDORS for test in stopped_guests(vendor)]
     tests += [crash_test("qemu-svm", crash) for crash in CRASHES]
     tests += [crash_test("bochs-vmx", crash) for crash in ("pf", "stack", "text", "exec")]
