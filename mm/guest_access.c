@@ -159,17 +159,23 @@ void *guest_page_va(struct mmu_vm *vm, gfn_t gfn)
 	return port_hpa_to_va((page.pfn.n + (gfn - page.gfn)) << PAGE_SHIFT);
 }
 
+/* As a locked instruction of the guest's processor orders it. */
+#define CMPXCHG(type, at, old, new)                                                        \
+	({                                                                                 \
+		type expected = (type)(old);                                               \
+		atomic_compare_exchange_strong_explicit((_Atomic type *)(at), &expected,   \
+							(type)(new), memory_order_acq_rel, \
+							memory_order_relaxed);             \
+	})
+
 static bool cmpxchg_word(void *at, unsigned size, uint64_t old, uint64_t new)
 {
-	uint32_t old32 = (uint32_t)old;
-
-	/* As a locked instruction of the guest's processor orders it. */
-	if (size == 4)
-		return atomic_compare_exchange_strong_explicit((_Atomic uint32_t *)at, &old32,
-							       (uint32_t)new, memory_order_acq_rel,
-							       memory_order_relaxed);
-	return atomic_compare_exchange_strong_explicit((_Atomic uint64_t *)at, &old, new,
-						       memory_order_acq_rel, memory_order_relaxed);
+	switch (size) {
+	case 1: return CMPXCHG(uint8_t, at, old, new);
+	case 2: return CMPXCHG(uint16_t, at, old, new);
+	case 4: return CMPXCHG(uint32_t, at, old, new);
+	default: return CMPXCHG(uint64_t, at, old, new);
+	}
 }
 
 int guest_cmpxchg(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uint64_t new)
@@ -187,6 +193,15 @@ int guest_cmpxchg(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uin
 	if (!err)
 		dirty_mark(vm, gfn);
 	mmu_read_unlock(vm, &r);
+	return err;
+}
+
+int mmu_cmpxchg_guest(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uint64_t new)
+{
+	shadow_write_begins(vm);
+	int err = guest_cmpxchg(vm, gpa, size, old, new);
+
+	shadow_written(vm, gpa, size);
 	return err;
 }
 

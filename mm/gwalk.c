@@ -265,6 +265,7 @@ int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva
 	struct gwalk w = {
 		.p = p,
 		.gva = gva,
+		.pdpte = p->pdpte,
 		.write = access & ACC_W,
 		.fetch = access & ACC_X,
 		.user = p->user || (access & ACC_USER),

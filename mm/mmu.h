@@ -307,14 +307,18 @@ struct shadow_fault {
 	/* outputs */
 	uint32_t inject;  /* MMU_PF_INJECT: the guest's error code */
 	gpa_t gpa;        /* else: what gva means; GPA_INVALID where that was not found out */
-	bool table_write; /* MMU_PF_EMULATE: not MMIO, but a write to a table that is shadowed */
+	/*
+	 * MMU_PF_EMULATE: not MMIO, but a write to memory that no mapping can permit: a table that is
+	 * shadowed, or (without CR0.WP but with SMAP) a user's page that is read-only.
+	 */
+	bool memory_write;
 };
 
 /* No lock held, interrupts on.  For MMU_PF_EMULATE the caller does what the instruction says. */
 enum mmu_pf_result mmu_shadow_fault(struct mmu_vcpu *vcpu, struct shadow_fault *f);
 
 /*
- * The caller cannot do a table_write: drop the shadows of the table, so that the guest can write
+ * The caller cannot do a memory_write: drop the shadows of the table, so that the guest can write
  * itself.  False: that was tried for this gva often enough, and led back here each time.
  */
 bool mmu_shadow_unprotect(struct mmu_vcpu *vcpu, const struct shadow_fault *f);
@@ -443,11 +447,19 @@ int mmu_write_guest(struct mmu_vm *vm, gpa_t gpa, const void *buf, uint64_t size
 /* As mmu_write_guest(), for whoever fills memory before the guest runs: read-only slots too. */
 int mmu_load_guest(struct mmu_vm *vm, gpa_t gpa, const void *buf, uint64_t size);
 
+/*
+ * One locked compare-and-exchange of 1, 2, 4 or 8 bytes, naturally aligned.  -EAGAIN: something else than
+ * old is there; -EFAULT: no page that the guest may write (it may be that it has none yet: mmu_read_guest()
+ * brings it).
+ */
+int mmu_cmpxchg_guest(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uint64_t new);
+
 /* The registers that decide how a guest virtual address translates. */
 struct mmu_guest_paging {
 	uint64_t cr0, cr3, cr4, efer;
 	bool user; /* CPL 3, or an implicit user access */
 	bool ac;   /* EFLAGS.AC, for SMAP */
+	const uint64_t *pdpte; /* PAE: the four that were loaded; NULL: as they lie in memory */
 };
 
 struct mmu_guest_walk {

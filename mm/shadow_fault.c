@@ -126,7 +126,7 @@ static enum mmu_pf_result put_leaf(struct shadow_map *m, struct shadow_page *pag
 
 	assert_held_write(&vm->mmu_lock);
 	if (level == PG_LEVEL_4K && !leaf_may_be_written(m, goal)) {
-		m->f->table_write = true;
+		m->f->memory_write = true;
 		return MMU_PF_EMULATE;
 	}
 	spte_t leaf = tdp_leaf(vm, vm->fmt, goal, gfn, level, m->pf_access);
@@ -281,8 +281,10 @@ static enum mmu_pf_result fault_walked(struct mmu_vcpu *vcpu, struct shadow_faul
 
 	f->gpa = w->gpa;
 	m.pf_access = w->write ? ACC_W : w->fetch ? ACC_X : ACC_R;
-	if (!leaf_access_of(vcpu, w, &m.access))
+	if (!leaf_access_of(vcpu, w, &m.access)) {
+		f->memory_write = true;
 		return MMU_PF_EMULATE;
+	}
 	rcu_enter(vm, &vcpu->reader);
 	uint64_t snapshot = invalidate_snapshot(vm);
 
@@ -318,7 +320,7 @@ enum mmu_pf_result mmu_shadow_fault(struct mmu_vcpu *vcpu, struct shadow_fault *
 
 	f->gpa = GPA_INVALID;
 	f->inject = 0;
-	f->table_write = false;
+	f->memory_write = false;
 	uint64_t start = port_clock();
 
 	vcpu->waited_for = 0;

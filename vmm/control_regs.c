@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Writes to CR0, CR4, EFER and XCR0: what the architecture refuses gets #GP,
- * what changes the paging mode is carried through (LMA, PAE's four entries).
+ * Writes to CR0, CR3, CR4, EFER and XCR0: what the architecture refuses gets #GP,
+ * what changes the paging mode is carried through (LMA, PAE's four entries).  And reads, where
+ * the processor has other values than the guest may see.
  * Rules: SDM vol. 3A, 2.5, 4.1, 4.4.1 and 9.8.5; APM vol. 2, 3.1 and 14.
  */
 #include "arch/x86/cpu.h"
+#include "lib/string.h"
+#include "lib/util.h"
+#include "vmm/emulate_operand.h"
 #include "vmm/exit.h"
 #include "vmm/inject.h"
 #include "vmm/insn.h"
 #include "vmm/intr.h"
+#include "vmm/paging.h"
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
@@ -31,19 +36,20 @@ static bool is_pae_without_lma(const struct paging_mode *m)
 }
 
 /*
- * The four PDPTEs are read when PAE paging begins; reserved bits in a present
+ * The four PDPTEs are read when PAE paging begins, and with CR3; reserved bits in a present
  * one refuse the write (all but bit 5, which QEMU's TCG sets by itself).
  */
-static bool are_pdptes_valid(struct vcpu *vcpu)
+static bool load_pdptes(struct vcpu *vcpu, uint64_t cr3)
 {
-	uint64_t reserved = ~((1ul << 48) - 1) | 0x1c6;
+	uint64_t reserved = ~((1ul << MIN(virt_caps.maxphyaddr, 48)) - 1) | 0x1c6;
 	uint64_t pdpte[4];
 
-	if (mmu_read_guest(vcpu->mmu.vm, virt->get_cr(vcpu, 3) & 0xffffffe0, pdpte, sizeof(pdpte)))
+	if (mmu_read_guest(vcpu->mmu.vm, cr3 & 0xffffffe0, pdpte, sizeof(pdpte)))
 		return false;
 	for (unsigned i = 0; i < 4; i++)
 		if ((pdpte[i] & 1) && (pdpte[i] & reserved))
 			return false;
+	memcpy(vcpu->pdpte, pdpte, sizeof(pdpte));
 	return true;
 }
 
@@ -65,6 +71,16 @@ static struct paging_mode mode_get(struct vcpu *vcpu)
 	};
 }
 
+/* Do translations mean something else now? (SDM vol. 3A, 4.10.4.1) */
+static bool changes_paging(const struct paging_mode *old, const struct paging_mode *new)
+{
+	const uint64_t cr0_bits = CR0_PG | CR0_WP;
+	const uint64_t cr4_bits = CR4_PSE | CR4_PAE | CR4_PGE | CR4_LA57 | CR4_SMEP | CR4_SMAP;
+
+	return ((old->cr0 ^ new->cr0) & cr0_bits) || ((old->cr4 ^ new->cr4) & cr4_bits) ||
+	       ((old->efer ^ new->efer) & (EFER_NXE | EFER_LMA));
+}
+
 /* EFER first: the backends derive the entry mode from it. */
 static void mode_set(struct vcpu *vcpu, const struct paging_mode *old,
 		     const struct paging_mode *new)
@@ -77,6 +93,8 @@ static void mode_set(struct vcpu *vcpu, const struct paging_mode *old,
 		virt->set_cr(vcpu, 0, new->cr0);
 	/* The processor flushes on these; nested translations of its old mode may linger. */
 	virt->flush_tlb(vcpu);
+	if (changes_paging(old, new))
+		paging_loaded(vcpu);
 }
 
 static bool cr0_write(struct vcpu *vcpu, uint64_t value)
@@ -103,9 +121,23 @@ static bool cr0_write(struct vcpu *vcpu, uint64_t value)
 			return false;
 		new.efer &= ~EFER_LMA;
 	}
-	if (needs_pdptes(&old, &new) && !are_pdptes_valid(vcpu))
+	if (needs_pdptes(&old, &new) && !load_pdptes(vcpu, virt->get_cr(vcpu, 3)))
 		return false;
 	mode_set(vcpu, &old, &new);
+	return true;
+}
+
+/* Only with shadow paging does this exit. */
+static bool cr3_write(struct vcpu *vcpu, uint64_t value)
+{
+	struct paging_mode mode = mode_get(vcpu);
+
+	if ((mode.efer & EFER_LMA) && value >> MIN(virt_caps.maxphyaddr, 48))
+		return false;
+	if (is_pae_without_lma(&mode) && !load_pdptes(vcpu, value))
+		return false;
+	virt->set_cr(vcpu, 3, value);
+	paging_loaded(vcpu);
 	return true;
 }
 
@@ -118,7 +150,7 @@ static bool cr4_write(struct vcpu *vcpu, uint64_t value)
 	if (!(value & CR4_PAE) && (old.efer & EFER_LMA))
 		return false;
 	new.cr4 = value;
-	if (needs_pdptes(&old, &new) && !are_pdptes_valid(vcpu))
+	if (needs_pdptes(&old, &new) && !load_pdptes(vcpu, virt->get_cr(vcpu, 3)))
 		return false;
 	mode_set(vcpu, &old, &new);
 	return true;
@@ -147,10 +179,40 @@ static bool cr8_write(struct vcpu *vcpu, uint64_t value)
 	return true;
 }
 
-/* The new value and, where the processor did not say it, the length. false: stopped or #UD. */
+/* ---- the instructions ------------------------------------------------------------------- */
+
+/* false: stopped, or what its memory operand deserves is on its way. */
+static bool fetch_cr_insn(struct vcpu *vcpu, struct insn *insn)
+{
+	int err = insn_fetch(vcpu, insn);
+
+	if (!err && (insn->kind == INSN_MOV_TO_CR || insn->kind == INSN_MOV_FROM_CR ||
+		     insn->kind == INSN_CLTS || insn->kind == INSN_LMSW || insn->kind == INSN_SMSW)) {
+		vcpu->exit.insn_len = insn->len;
+		return true;
+	}
+	insn_stop(vcpu, insn, "cannot decode the instruction that accessed a control register");
+	return false;
+}
+
+/* The 16 bits of LMSW. */
+static bool lmsw_source(struct vcpu *vcpu, const struct insn *insn, uint64_t *value)
+{
+	struct operand op;
+
+	*value = vcpu->regs.gpr[insn->gpr];
+	if (!insn->in_memory)
+		return true;
+	return operand_locate(vcpu, insn->segment,
+			      decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip), 2, ACC_R, &op) &&
+	       operand_read(vcpu, &op, value);
+}
+
+/* The new value and, where the processor did not say it, the length. false: stopped or #PF. */
 static bool cr_operand(struct vcpu *vcpu, uint8_t *cr, uint64_t *value)
 {
 	struct exit_cr *e = &vcpu->exit.cr;
+	uint64_t cr0 = virt->get_cr(vcpu, 0);
 	struct insn insn;
 
 	*cr = e->cr;
@@ -158,31 +220,34 @@ static bool cr_operand(struct vcpu *vcpu, uint8_t *cr, uint64_t *value)
 		*value = e->has_value ? e->value : vcpu->regs.gpr[e->gpr];
 		return true;
 	}
-	if (insn_fetch(vcpu, &insn)) {
-		vm_stop_report(vcpu, "cannot decode the instruction that wrote CR%u", e->cr);
+	if (!fetch_cr_insn(vcpu, &insn))
 		return false;
-	}
-	vcpu->exit.insn_len = insn.len;
 	switch (insn.kind) {
-	case INSN_MOV_TO_CR:
+	case INSN_CLTS:
+		*value = cr0 & ~CR0_TS;
+		return true;
+	case INSN_LMSW:
+		/* Bits 3:0; PE can be set but not cleared (SDM vol. 2A, LMSW). */
+		if (!lmsw_source(vcpu, &insn, value))
+			return false;
+		*value = (cr0 & ~0xeul) | (*value & 0xf);
+		return true;
+	default:
 		/* AMD's LOCK MOV CR0 is MOV CR8 for code without REX; the exit knows. */
 		if (e->cr != 8)
 			*cr = insn.cr;
 		*value = vcpu->regs.gpr[insn.gpr];
 		return true;
-	case INSN_CLTS:
-		*value = virt->get_cr(vcpu, 0) & ~CR0_TS;
-		return true;
-	case INSN_LMSW: {
-		/* Bits 3:0; PE can be set but not cleared (SDM vol. 2A, LMSW). */
-		uint64_t cr0 = virt->get_cr(vcpu, 0);
-
-		*value = (cr0 & ~0xeul) | (vcpu->regs.gpr[insn.gpr] & 0xf);
-		return true;
 	}
-	default:
-		vm_stop_report(vcpu, "cannot decode the instruction that wrote CR%u", e->cr);
-		return false;
+}
+
+static bool cr_write(struct vcpu *vcpu, uint8_t cr, uint64_t value)
+{
+	switch (cr) {
+	case 0: return cr0_write(vcpu, value);
+	case 3: return cr3_write(vcpu, value);
+	case 8: return cr8_write(vcpu, value);
+	default: return cr4_write(vcpu, value);
 	}
 }
 
@@ -196,13 +261,41 @@ void exit_cr_write(struct vcpu *vcpu)
 	/* Outside 64-bit mode the operand is 32 bits wide. */
 	if (!in_64bit_code(vcpu))
 		value = (uint32_t)value;
-	bool done = cr == 0   ? cr0_write(vcpu, value)
-		    : cr == 8 ? cr8_write(vcpu, value)
-			      : cr4_write(vcpu, value);
-	if (done)
+	if (cr_write(vcpu, cr, value))
 		insn_skip(vcpu);
 	else
 		inject_gp(vcpu);
+}
+
+/* To memory always 16 bits, to a register as many as it has (SDM vol. 2B, SMSW). */
+static bool smsw(struct vcpu *vcpu, const struct insn *insn, uint64_t value)
+{
+	uint64_t *gpr = &vcpu->regs.gpr[insn->gpr];
+	struct operand op;
+
+	if (!insn->in_memory) {
+		*gpr = insn_merge(*gpr, value, insn->operand_size);
+		return true;
+	}
+	return operand_locate(vcpu, insn->segment,
+			      decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip), 2, ACC_W, &op) &&
+	       operand_write(vcpu, &op, value);
+}
+
+void exit_cr_read(struct vcpu *vcpu)
+{
+	const struct exit_cr *e = &vcpu->exit.cr;
+	struct insn insn = { .kind = INSN_MOV_FROM_CR, .cr = e->cr, .gpr = e->gpr };
+
+	if (!e->decoded && !fetch_cr_insn(vcpu, &insn))
+		return;
+	uint64_t value = virt->get_cr(vcpu, insn.kind == INSN_SMSW ? 0 : insn.cr);
+
+	if (insn.kind == INSN_SMSW && !smsw(vcpu, &insn, value))
+		return;
+	if (insn.kind == INSN_MOV_FROM_CR)
+		vcpu->regs.gpr[insn.gpr] = in_64bit_code(vcpu) ? value : (uint32_t)value;
+	insn_skip(vcpu);
 }
 
 /* SDM vol. 1, 13.3: x87 cannot be switched off, AVX needs SSE. */

@@ -212,6 +212,8 @@ static void set_sizes(struct cursor *c, uint32_t flags)
 		insn->operand_size = 1;
 	else if (flags & OP_MEM16)
 		insn->operand_size = 2;
+	else if (flags & OP_MEM64)
+		insn->operand_size = 8;
 	else if (flags & OP_MEM32)
 		insn->operand_size = 4; /* with 66 too, as AMD has it: registers are 32 bits wide */
 }
@@ -242,25 +244,39 @@ static bool decode_operands(struct cursor *c, uint32_t flags)
 
 /* ---- opcodes -------------------------------------------------------------------- */
 
-/* 0f 01 /r: the register forms that exit. */
+/* SMSW, LMSW, INVLPG: the members of 0f 01 that the guest may use with an operand. */
+static enum insn_kind decode_system_operand(struct cursor *c)
+{
+	static const uint8_t kinds[8] = { [4] = INSN_SMSW, [6] = INSN_LMSW, [7] = INSN_INVLPG };
+	enum insn_kind kind = kinds[c->modrm >> 3 & 7];
+	bool memory = c->modrm >> 6 != 3;
+
+	if (!kind || (kind == INSN_INVLPG && !memory))
+		return INSN_UNKNOWN;
+	c->insn->in_memory = memory;
+	c->insn->operand_size = (uint8_t)(memory ? 2 : operand_size(c));
+	if (memory)
+		decode_mem(c);
+	else
+		c->insn->gpr = modrm_rm(c);
+	return kind;
+}
+
+/* 0f 01 /r: what exits of it. */
 static enum insn_kind decode_system_group(struct cursor *c)
 {
-	uint8_t modrm = next(c);
-
-	switch (modrm) {
+	c->modrm = next(c);
+	switch (c->modrm) {
 	case 0xc1: case 0xd9:
 		return INSN_HYPERCALL;
 	case 0xd1:
 		return INSN_XSETBV;
+	default:
+		return decode_system_operand(c);
 	}
-	if (modrm >= 0xf0 && modrm <= 0xf7) {
-		c->insn->gpr = (uint8_t)((modrm & 7) | (c->rex & REX_B) << 3);
-		return INSN_LMSW;
-	}
-	return INSN_UNKNOWN;
 }
 
-/* MOV to CRn ignores mod: the operand is always a register (SDM vol. 2B, MOV—Control Registers). */
+/* MOV to and from CRn ignores mod: the operand is always a register (SDM vol. 2B, MOV—Control Registers). */
 static void decode_mov_cr(struct cursor *c)
 {
 	c->modrm = next(c);
@@ -274,15 +290,22 @@ static bool flags_permit(const struct cursor *c, uint32_t flags)
 		return false;
 	if (flags & (c->code_size == 8 ? OP_NOT_LONG : OP_LONG))
 		return false;
+	if ((flags & OP_MEM64) && (c->rex & REX_W)) /* CMPXCHG16B */
+		return false;
 	return !(flags & OP_NOT_16) || !(c->operand_override || c->insn->rep);
 }
 
 static enum insn_kind decode_opcode(struct cursor *c)
 {
 	uint8_t byte = take_prefixes(c);
+	bool two = byte == 0x0f;
 
 	c->insn->address_size = (uint8_t)address_size(c);
-	struct opcode op = byte == 0x0f ? decode_two_byte[next(c)] : decode_one_byte[byte];
+	if (two)
+		byte = next(c);
+	struct opcode op = two ? decode_two_byte[byte] : decode_one_byte[byte];
+
+	c->insn->condition = byte & 0xf;
 
 	if (op.flags & OP_MODRM)
 		c->modrm = next(c);
@@ -310,7 +333,7 @@ bool decode_insn(struct insn *insn, unsigned code_size)
 	insn->kind = INSN_UNKNOWN;
 	insn->segment = SEG_DS;
 	insn->cr = insn->gpr = insn->operand_size = insn->reg_size = 0;
-	insn->rep = insn->lock = insn->gpr_high = insn->to_reg = insn->has_imm = false;
+	insn->in_memory = insn->rep = insn->lock = insn->gpr_high = insn->to_reg = insn->has_imm = false;
 	insn->imm = 0;
 	insn->mem = (struct insn_mem){ .base = INSN_REG_NONE, .index = INSN_REG_NONE };
 	enum insn_kind kind = decode_opcode(&c);
@@ -318,6 +341,15 @@ bool decode_insn(struct insn *insn, unsigned code_size)
 	if (!c.cut_short)
 		insn->kind = kind;
 	return insn->kind != INSN_UNKNOWN;
+}
+
+/* The register of BT and its relatives counts bits of memory, from the operand on and backwards, too. */
+static int64_t bit_string_offset(const struct insn *insn, const uint64_t gpr[16])
+{
+	unsigned unused = 64 - 8 * insn->reg_size, operand_bits = 8u * insn->operand_size;
+	int64_t bit = (int64_t)(gpr[insn->gpr] << unused) >> unused;
+
+	return (bit - (int64_t)(bit & (operand_bits - 1))) / 8;
 }
 
 uint64_t decode_offset(const struct insn *insn, const uint64_t gpr[16], uint64_t rip)
@@ -331,5 +363,7 @@ uint64_t decode_offset(const struct insn *insn, const uint64_t gpr[16], uint64_t
 		offset += gpr[mem->base];
 	if (mem->index != INSN_REG_NONE)
 		offset += gpr[mem->index] << mem->shift;
+	if (insn->kind >= INSN_BT && insn->kind <= INSN_BTC && !insn->has_imm)
+		offset += (uint64_t)bit_string_offset(insn, gpr);
 	return offset & insn_mask(insn->address_size);
 }

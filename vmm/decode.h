@@ -22,8 +22,11 @@ enum insn_kind {
 	INSN_HYPERCALL,    /* VMCALL or VMMCALL */
 	INSN_CACHE,        /* INVD, WBINVD */
 	INSN_MOV_TO_CR,    /* cr, gpr */
+	INSN_MOV_FROM_CR,
 	INSN_CLTS,
-	INSN_LMSW,         /* gpr (register form only) */
+	INSN_LMSW,         /* gpr, or in_memory */
+	INSN_SMSW,
+	INSN_INVLPG,       /* in_memory: the address is all that matters */
 	INSN_IN,
 	INSN_OUT,
 	INSN_INS,          /* string: rep, address_size, */
@@ -36,12 +39,14 @@ enum insn_kind {
 	INSN_ADD, INSN_OR, INSN_ADC, INSN_SBB, INSN_AND, INSN_SUB, INSN_XOR, INSN_CMP,
 	INSN_TEST,
 	INSN_INC, INSN_DEC, INSN_NOT, INSN_NEG,
-	INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC, /* with an immediate only */
+	INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC,
+	INSN_SETCC,        /* condition */
+	INSN_CMPXCHG8B,
 	INSN_XCHG, INSN_XADD, INSN_CMPXCHG,
 	INSN_STOS, INSN_LODS, INSN_MOVS,       /* string: operand_size as well */
 };
 
-/* The kinds with a memory operand described by insn->mem; strings have theirs in rSI and rDI. */
+/* The kinds that always have a memory operand described by insn->mem; strings have theirs in rSI and rDI. */
 static inline bool insn_has_mem(enum insn_kind kind)
 {
 	return kind >= INSN_MOV && kind <= INSN_CMPXCHG;
@@ -62,10 +67,12 @@ struct insn {
 	enum insn_kind kind;
 	uint8_t len;
 	uint8_t cr;
+	uint8_t condition;    /* as Jcc and SETcc encode it */
 	uint8_t gpr;          /* the register operand */
 	uint8_t address_size; /* 2, 4 or 8 bytes */
 	uint8_t segment;      /* enum vm_seg of the source, overrides applied */
 	bool rep;             /* F2 or F3 */
+	bool in_memory;       /* the operand of what need not have one there is described by mem */
 
 	/* With a memory operand: */
 	uint8_t operand_size; /* bytes that one access to memory moves */
@@ -88,8 +95,8 @@ struct insn {
 bool decode_insn(struct insn *insn, unsigned code_size);
 
 /*
- * The offset, within its segment, of the operand of an instruction that insn_has_mem(); rip is
- * the instruction's own address.
+ * The offset, within its segment, of the operand of an instruction that insn_has_mem() or whose is
+ * in_memory; rip is the instruction's own address.
  */
 uint64_t decode_offset(const struct insn *insn, const uint64_t gpr[16], uint64_t rip);
 

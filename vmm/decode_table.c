@@ -70,20 +70,27 @@ const struct opcode decode_two_byte[256] = {
 	[0x06] = { INSN_CLTS, 0 },
 	[0x08] = { INSN_CACHE, 0 },
 	[0x09] = { INSN_CACHE, 0 },
+	[0x20] = { INSN_MOV_FROM_CR, OP_CR },
 	[0x22] = { INSN_MOV_TO_CR, OP_CR },
 	[0x30] = { INSN_WRMSR, 0 },
 	[0x32] = { INSN_RDMSR, 0 },
+	[0x90 ... 0x9f] = { INSN_SETCC, OP_MODRM | OP_BYTE | OP_NO_REG },
 	[0xa2] = { INSN_CPUID, 0 },
+	[0xa3] = { INSN_BT, OP_MODRM },
+	[0xab] = { INSN_BTS, MEM_REG },
 	[0xb0] = { INSN_CMPXCHG, MEM_REG | OP_BYTE },
 	[0xb1] = { INSN_CMPXCHG, MEM_REG },
+	[0xb3] = { INSN_BTR, MEM_REG },
 	[0xb6] = { INSN_MOVZX, REG_MEM | OP_MEM8 },
 	[0xb7] = { INSN_MOVZX, REG_MEM | OP_MEM16 },
 	[0xba] = { GROUP_BT, OP_GROUP | OP_MODRM | OP_IMM8 },
+	[0xbb] = { INSN_BTC, MEM_REG },
 	[0xbe] = { INSN_MOVSX, REG_MEM | OP_MEM8 },
 	[0xbf] = { INSN_MOVSX, REG_MEM | OP_MEM16 },
 	[0xc0] = { INSN_XADD, MEM_REG | OP_BYTE },
 	[0xc1] = { INSN_XADD, MEM_REG },
 	[0xc3] = { INSN_MOV, OP_MODRM | OP_NOT_16 },
+	[0xc7] = { GROUP_CMPXCHG8B, OP_GROUP | OP_MODRM },
 };
 
 const struct opcode decode_groups[GROUPS][8] = {
@@ -101,6 +108,9 @@ const struct opcode decode_groups[GROUPS][8] = {
 	},
 	[GROUP_MOV] = {
 		{ INSN_MOV, 0 },
+	},
+	[GROUP_CMPXCHG8B] = {
+		[1] = { INSN_CMPXCHG8B, OP_NO_REG | OP_MEM64 | OP_LOCK },
 	},
 	[GROUP_BT] = {
 		[4] = { INSN_BT, 0 },

@@ -22,7 +22,8 @@ enum {
 	OP_NOT_LONG = 1 << 14, /* not there */
 	OP_NOT_16  = 1 << 15, /* never 16 bits, not even in 16-bit code; with 66, F2 or F3 none */
 	OP_SYSTEM_GROUP = 1 << 16, /* 0f 01 */
-	OP_CR      = 1 << 17, /* ModRM of a MOV to a control register */
+	OP_MEM64   = 1 << 18, /* eight bytes of memory, no REX.W */
+	OP_CR      = 1 << 17, /* ModRM of a MOV to or from a control register */
 };
 
 struct opcode {
@@ -30,7 +31,7 @@ struct opcode {
 	uint32_t flags;
 };
 
-enum opcode_group { GROUP_ALU, GROUP_TEST, GROUP_INC, GROUP_MOV, GROUP_BT, GROUPS };
+enum opcode_group { GROUP_ALU, GROUP_TEST, GROUP_INC, GROUP_MOV, GROUP_BT, GROUP_CMPXCHG8B, GROUPS };
 
 extern const struct opcode decode_one_byte[256];
 extern const struct opcode decode_two_byte[256]; /* behind 0f */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Emulation of instructions with a device as an operand; see emulate.h.
+ * Emulation of instructions with a device, or one of the guest's page tables, as an operand; see
+ * emulate.h.
  *
  * Each goes the same way: locate every operand (which may raise exceptions), see that
  * one of them is the address that faulted, and only then read, compute, write, and change
@@ -24,6 +25,12 @@
 
 /* Elements of a repeated string instruction for one exit: interrupts and limits get their turn. */
 #define STRING_BATCH 256
+
+/* What brought us here. */
+struct access {
+	gpa_t gpa;
+	bool memory; /* a write to memory that no mapping permits; else a device */
+};
 
 enum outcome {
 	DONE,    /* step over it */
@@ -59,7 +66,7 @@ static uint64_t sign_extend(uint64_t value, unsigned bytes)
 
 static bool reads_memory(const struct insn *insn)
 {
-	return insn->kind != INSN_MOV || insn->to_reg;
+	return insn->to_reg || (insn->kind != INSN_MOV && insn->kind != INSN_SETCC);
 }
 
 static bool writes_memory(const struct insn *insn)
@@ -81,6 +88,21 @@ static uint64_t compare_exchange(struct vcpu *vcpu, const struct insn *insn, uin
 	if (vcpu->regs.rflags & FLAG_ZF)
 		return read_register(vcpu, insn);
 	*rax = insn_merge(*rax, memory, insn->operand_size);
+	return memory;
+}
+
+/* The same with EDX:EAX and ECX:EBX; no flag changes but ZF. */
+static uint64_t compare_exchange_8b(struct vcpu *vcpu, uint64_t memory)
+{
+	uint64_t *gpr = vcpu->regs.gpr;
+
+	if (memory == ((uint32_t)gpr[GPR_RAX] | gpr[GPR_RDX] << 32)) {
+		vcpu->regs.rflags |= FLAG_ZF;
+		return (uint32_t)gpr[GPR_RBX] | gpr[GPR_RCX] << 32;
+	}
+	vcpu->regs.rflags &= ~(uint64_t)FLAG_ZF;
+	gpr[GPR_RAX] = (uint32_t)memory;
+	gpr[GPR_RDX] = memory >> 32;
 	return memory;
 }
 
@@ -109,6 +131,10 @@ static uint64_t compute(struct vcpu *vcpu, const struct insn *insn, uint64_t mem
 		result = emulate_alu(INSN_XADD, insn->operand_size, memory, source, rflags);
 		write_register(vcpu, insn, memory);
 		return result;
+	case INSN_SETCC:
+		return emulate_condition(insn->condition, *rflags);
+	case INSN_CMPXCHG8B:
+		return compare_exchange_8b(vcpu, memory);
 	case INSN_CMPXCHG:
 		return compare_exchange(vcpu, insn, memory);
 	default:
@@ -122,27 +148,44 @@ static uint64_t compute(struct vcpu *vcpu, const struct insn *insn, uint64_t mem
 	return memory;
 }
 
-static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, gpa_t gpa)
+/* Other processors see nothing in between. */
+static bool is_locked(const struct insn *insn)
 {
-	bool write = writes_memory(insn);
-	uint64_t offset = decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
-	uint64_t value = 0;
+	return insn->lock || insn->kind == INSN_XCHG;
+}
+
+/* Read, compute, write; registers are as before where it did not come to its end. */
+static enum outcome execute(struct vcpu *vcpu, const struct insn *insn, const struct operand *op)
+{
 	struct vcpu_regs before = vcpu->regs;
+	uint64_t old = 0;
+
+	if (reads_memory(insn) && !operand_read(vcpu, op, &old))
+		return AGAIN;
+	uint64_t value = compute(vcpu, insn, old);
+
+	if (!writes_memory(insn))
+		return DONE;
+	int err = is_locked(insn) && operand_is_atomic(op) ? operand_exchange(vcpu, op, old, value)
+							   : -EFAULT;
+
+	if (!err || (err != -EAGAIN && operand_write(vcpu, op, value)))
+		return DONE;
+	vcpu->regs = before;
+	return AGAIN;
+}
+
+static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, const struct access *a)
+{
+	uint64_t offset = decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
 	struct operand op;
 
 	if (!operand_locate(vcpu, insn->segment, offset, insn->operand_size,
-			    write ? ACC_W : ACC_R, &op))
+			    writes_memory(insn) ? ACC_W : ACC_R, &op))
 		return AGAIN;
-	if (!operand_contains(&op, gpa))
+	if (!operand_contains(&op, a->gpa))
 		return RACED;
-	if (reads_memory(insn) && !operand_read(vcpu, &op, &value))
-		return AGAIN;
-	value = compute(vcpu, insn, value);
-	if (write && !operand_write(vcpu, &op, value)) {
-		vcpu->regs = before; /* for the report */
-		return AGAIN;
-	}
-	return DONE;
+	return execute(vcpu, insn, &op);
 }
 
 /* ---- strings -------------------------------------------------------------------------- */
@@ -198,8 +241,13 @@ static bool string_in_device(const struct string *s)
 	       (s->writes && operand_in_device(&s->to));
 }
 
-/* Elements outside devices are the processor's own business again. */
-static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, gpa_t gpa)
+static bool string_in_memory(const struct string *s, const struct access *a)
+{
+	return a->memory && s->writes && !((s->to.piece[0].gpa ^ a->gpa) & PAGE_MASK);
+}
+
+/* Elements outside of what brought us here are the processor's own business again. */
+static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, const struct access *a)
 {
 	struct string s = { .reads = insn->kind != INSN_STOS, .writes = insn->kind != INSN_LODS };
 	uint64_t *rcx = &vcpu->regs.gpr[GPR_RCX];
@@ -211,9 +259,9 @@ static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, g
 			return RACED;
 		if (!string_locate(vcpu, insn, &s))
 			return AGAIN;
-		if (!n && !string_touches(&s, gpa))
+		if (!n && !string_touches(&s, a->gpa))
 			return RACED;
-		if (!string_in_device(&s))
+		if ((n || !a->memory) && !string_in_device(&s) && !string_in_memory(&s, a))
 			return AGAIN;
 		if (!string_element(vcpu, insn, &s))
 			return AGAIN;
@@ -230,20 +278,28 @@ static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, g
 
 /* ---- from the exit ------------------------------------------------------------------------ */
 
-static bool fetch(struct vcpu *vcpu, struct insn *insn)
+enum fetched {
+	FETCHED,
+	FETCH_UNKNOWN, /* none that we can emulate */
+	FETCH_FAULT,   /* unmapped meanwhile: the guest gets the fault that it would get if it ran again */
+	FETCH_STOPPED,
+};
+
+static enum fetched fetch(struct vcpu *vcpu, struct insn *insn)
 {
 	struct insn_fault f;
 	int err = insn_fetch_fault(vcpu, insn, &f);
 
-	if (!err && (insn_has_mem(insn->kind) || insn->kind >= INSN_STOS))
-		return true;
-	if (err == -EFAULT) /* unmapped meanwhile: it would fault if it ran again */
+	if (!err)
+		return insn_has_mem(insn->kind) || insn->kind >= INSN_STOS ? FETCHED : FETCH_UNKNOWN;
+	if (err == -ENOEXEC)
+		return FETCH_UNKNOWN;
+	if (err == -EFAULT) {
 		inject_page_fault(vcpu, f.gva, f.error);
-	else if (err && err != -ENOEXEC)
-		vm_stop_report(vcpu, "cannot read the instruction that accessed a device");
-	else
-		insn_stop(vcpu, insn, "cannot emulate the instruction that accessed a device");
-	return false;
+		return FETCH_FAULT;
+	}
+	vm_stop_report(vcpu, "cannot read the instruction that is to be emulated");
+	return FETCH_STOPPED;
 }
 
 static void raced(struct vcpu *vcpu, const struct insn *insn)
@@ -252,8 +308,23 @@ static void raced(struct vcpu *vcpu, const struct insn *insn)
 		insn_stop(vcpu, insn, "the operand of the instruction is not where the access was");
 }
 
+static void emulate(struct vcpu *vcpu, const struct insn *insn, const struct access *a)
+{
+	enum outcome outcome = insn_has_mem(insn->kind) ? emulate_plain(vcpu, insn, a)
+							: emulate_string(vcpu, insn, a);
+
+	if (outcome == RACED) {
+		raced(vcpu, insn);
+		return;
+	}
+	vcpu->emulate_races = 0;
+	if (outcome == DONE)
+		vcpu_skip(vcpu, insn->len);
+}
+
 void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
 {
+	struct access a = { .gpa = pf->gpa };
 	struct insn insn;
 
 	if ((pf->access & ACC_X) || pf->gpt_walk || vcpu->inject.valid) {
@@ -264,15 +335,32 @@ void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
 			       pf->gpa);
 		return;
 	}
-	if (!fetch(vcpu, &insn))
-		return;
-	enum outcome outcome = insn_has_mem(insn.kind) ? emulate_plain(vcpu, &insn, pf->gpa)
-						       : emulate_string(vcpu, &insn, pf->gpa);
-	if (outcome == RACED) {
-		raced(vcpu, &insn);
-		return;
+	switch (fetch(vcpu, &insn)) {
+	case FETCHED:
+		emulate(vcpu, &insn, &a);
+		break;
+	case FETCH_UNKNOWN:
+		insn_stop(vcpu, &insn, "cannot emulate the instruction that accessed a device");
+		break;
+	default:
+		break;
 	}
-	vcpu->emulate_races = 0;
-	if (outcome == DONE)
-		vcpu_skip(vcpu, insn.len);
+}
+
+bool emulate_memory_write(struct vcpu *vcpu, const struct page_fault *pf)
+{
+	struct access a = { .gpa = pf->gpa, .memory = true };
+	struct insn insn;
+
+	if (vcpu->inject.valid)
+		return false;
+	switch (fetch(vcpu, &insn)) {
+	case FETCHED:
+		emulate(vcpu, &insn, &a);
+		return true;
+	case FETCH_UNKNOWN:
+		return false;
+	default:
+		return true;
+	}
 }

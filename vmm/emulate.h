@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Instructions that touch devices in guest-physical memory, done in software. */
+/* Instructions that touch devices in guest-physical memory or shadowed page tables, done in software. */
 #pragma once
 
 #include "vmm/vcpu.h"
@@ -11,3 +11,10 @@
  * on the CPU that has the vCPU loaded.
  */
 void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf);
+
+/*
+ * The same for a write to memory that the processor cannot be let do (struct shadow_fault).  What is
+ * locked is atomic for other processors, too.  false: nothing was done, for it is not an instruction
+ * that we know, or none at all but the delivery of an event.
+ */
+bool emulate_memory_write(struct vcpu *vcpu, const struct page_fault *pf);

@@ -104,3 +104,21 @@ uint64_t emulate_alu(enum insn_kind kind, unsigned size, uint64_t dst, uint64_t 
 	*rflags = (*rflags & ~changed) | (sum.flags & changed);
 	return kind == INSN_CMP || kind == INSN_TEST ? dst : sum.value;
 }
+
+bool emulate_condition(unsigned condition, uint64_t rflags)
+{
+	bool less = !(rflags & FLAG_SF) != !(rflags & FLAG_OF);
+	bool holds;
+
+	switch (condition >> 1) {
+	case 0: holds = rflags & FLAG_OF; break;
+	case 1: holds = rflags & FLAG_CF; break;
+	case 2: holds = rflags & FLAG_ZF; break;
+	case 3: holds = rflags & (FLAG_CF | FLAG_ZF); break;
+	case 4: holds = rflags & FLAG_SF; break;
+	case 5: holds = rflags & FLAG_PF; break;
+	case 6: holds = less; break;
+	default: holds = less || (rflags & FLAG_ZF); break;
+	}
+	return holds != (condition & 1);
+}

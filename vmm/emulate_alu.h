@@ -19,3 +19,6 @@
  */
 uint64_t emulate_alu(enum insn_kind kind, unsigned size, uint64_t dst, uint64_t src,
 		     uint64_t *rflags);
+
+/* Does a condition hold, as Jcc and SETcc encode it (SDM vol. 1, appendix B)? */
+bool emulate_condition(unsigned condition, uint64_t rflags);

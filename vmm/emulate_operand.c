@@ -168,6 +168,20 @@ bool operand_read(struct vcpu *vcpu, const struct operand *op, uint64_t *value)
 	return operand_access(vcpu, op, false, value);
 }
 
+bool operand_is_atomic(const struct operand *op)
+{
+	const struct operand_piece *p = &op->piece[0];
+
+	return op->pieces == 1 && !p->device && !(p->gpa % p->size);
+}
+
+int operand_exchange(struct vcpu *vcpu, const struct operand *op, uint64_t old, uint64_t value)
+{
+	const struct operand_piece *p = &op->piece[0];
+
+	return mmu_cmpxchg_guest(vcpu->mmu.vm, p->gpa, p->size, old, value);
+}
+
 bool operand_write(struct vcpu *vcpu, const struct operand *op, uint64_t value)
 {
 	return operand_access(vcpu, op, true, &value);

@@ -33,4 +33,8 @@ bool operand_contains(const struct operand *op, gpa_t gpa);
 
 /* false: the VM was stopped; a device does not take such an access, or memory has gone. */
 bool operand_read(struct vcpu *vcpu, const struct operand *op, uint64_t *value);
+/* Can it be written by operand_exchange()?  What a processor locks across pages or words is not in one piece here. */
+bool operand_is_atomic(const struct operand *op);
+/* Write it if it still is what was read.  0; -EAGAIN: it is not; another error: it cannot be done in this way. */
+int operand_exchange(struct vcpu *vcpu, const struct operand *op, uint64_t old, uint64_t value);
 bool operand_write(struct vcpu *vcpu, const struct operand *op, uint64_t value);

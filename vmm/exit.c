@@ -12,21 +12,15 @@
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
-/*
- * The story of an EPT violation goes on in mm/fault.c.  Interrupts are opened
- * meanwhile: the fault may allocate, zero and wait.
- */
-static void exit_fault(struct vcpu *vcpu)
+void exit_fault_done(struct vcpu *vcpu, enum mmu_pf_result result)
 {
 	struct page_fault *pf = &vcpu->exit.fault;
 
-	machine_irq_enable();
-	enum mmu_pf_result result = mmu_page_fault(&vcpu->mmu, pf);
-	machine_irq_save();
 	switch (result) {
 	case MMU_PF_FIXED:
 	case MMU_PF_SPURIOUS:
 	case MMU_PF_RETRY:
+	case MMU_PF_INJECT: /* done by exit_page_fault() */
 		return;
 	case MMU_PF_PROTECTED:
 		ve_deliver(vcpu);
@@ -42,12 +36,23 @@ static void exit_fault(struct vcpu *vcpu)
 			       pf->access & ACC_W ? "write" : pf->access & ACC_X ? "fetch" : "read",
 			       pf->gpa);
 		return;
-	case MMU_PF_INJECT: /* of shadow paging, which no VM of ours has yet */
 	case MMU_PF_NOMEM:
 		vm_stop_report(vcpu, "%s for guest-physical 0x%lx", vm_memory_excuse(vcpu->vm),
 			       pf->gpa);
 		return;
 	}
+}
+
+/*
+ * The story of an EPT violation goes on in mm/fault.c.  Interrupts are opened
+ * meanwhile: the fault may allocate, zero and wait.
+ */
+static void exit_fault(struct vcpu *vcpu)
+{
+	machine_irq_enable();
+	enum mmu_pf_result result = mmu_page_fault(&vcpu->mmu, &vcpu->exit.fault);
+	machine_irq_save();
+	exit_fault_done(vcpu, result);
 }
 
 /* The interrupt is still pending.  Whether the time slice is over is for the run loop to see. */
@@ -121,12 +126,15 @@ static void exit_intr_window(struct vcpu *vcpu)
 
 static void (*const handlers[EXIT_REASON_COUNT])(struct vcpu *) = {
 	[EXIT_FAULT] = exit_fault,
+	[EXIT_PF] = exit_page_fault,
+	[EXIT_INVLPG] = exit_invlpg,
 	[EXIT_IO] = exit_io,
 	[EXIT_CPUID] = exit_cpuid,
 	[EXIT_HYPERCALL] = exit_hypercall,
 	[EXIT_RDMSR] = exit_rdmsr,
 	[EXIT_WRMSR] = exit_wrmsr,
 	[EXIT_CR_WRITE] = exit_cr_write,
+	[EXIT_CR_READ] = exit_cr_read,
 	[EXIT_XSETBV] = exit_xsetbv,
 	[EXIT_HLT] = exit_hlt,
 	[EXIT_INTR] = exit_interrupt,

@@ -9,13 +9,18 @@
 #include "vmm/vcpu.h"
 
 void exit_handle(struct vcpu *vcpu);
+/* What mm said of the access in vcpu->exit.fault: run on, emulate it, tell the guest, or stop. */
+void exit_fault_done(struct vcpu *vcpu, enum mmu_pf_result result);
 
 /* ---- the handlers' own files ---- */
 
 void exit_cpuid(struct vcpu *vcpu);     /* cpuid.c */
 void exit_rdmsr(struct vcpu *vcpu);     /* msr.c */
 void exit_wrmsr(struct vcpu *vcpu);
+void exit_page_fault(struct vcpu *vcpu); /* paging.c */
+void exit_invlpg(struct vcpu *vcpu);
 void exit_cr_write(struct vcpu *vcpu);  /* control_regs.c */
+void exit_cr_read(struct vcpu *vcpu);
 void exit_xsetbv(struct vcpu *vcpu);
 void exit_io(struct vcpu *vcpu);        /* io.c */
 void exit_hypercall(struct vcpu *vcpu); /* hypercall.c */

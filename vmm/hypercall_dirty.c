@@ -8,30 +8,44 @@
 
 #include "host/param.h"
 #include "lib/util.h"
-#include "vmm/virt.h"
 
-uint32_t hc_dirty_styles(void)
+static bool has_style(const struct vm *vm, unsigned style)
 {
-	return (uint32_t)(BIT(PHYLLO_DIRTY_STYLE_WRPROT) |
-			  (virt_caps.hw_ad ? BIT(PHYLLO_DIRTY_STYLE_DBIT) : 0) |
-			  (virt_caps.pml ? BIT(PHYLLO_DIRTY_STYLE_PML) : 0));
+	struct mmu_mode mode;
+
+	mmu_mode_read(vm->mmu, &mode);
+	switch (style) {
+	case PHYLLO_DIRTY_STYLE_WRPROT: return true;
+	case PHYLLO_DIRTY_STYLE_DBIT: return mode.hw_ad;
+	case PHYLLO_DIRTY_STYLE_PML: return mode.pml;
+	default: return false;
+	}
 }
 
-/* dirty=: auto is the cheapest that the machine has. */
-unsigned hc_dirty_default(void)
+uint32_t hc_dirty_styles(const struct vm *vm)
 {
-	if (param.dirty)
-		return param.dirty;
-	if (virt_caps.pml)
-		return PHYLLO_DIRTY_STYLE_PML;
-	return virt_caps.hw_ad ? PHYLLO_DIRTY_STYLE_DBIT : PHYLLO_DIRTY_STYLE_WRPROT;
+	uint32_t styles = 0;
+
+	for (unsigned i = PHYLLO_DIRTY_STYLE_WRPROT; i <= PHYLLO_DIRTY_STYLE_PML; i++)
+		styles |= has_style(vm, i) ? (uint32_t)BIT(i) : 0;
+	return styles;
 }
 
-static bool dirty_style(uint64_t style, enum mmu_dirty_style *out)
+/* dirty=: auto is the cheapest that the VM has, and so is what is not to be had (shadow paging has no PML). */
+unsigned hc_dirty_default(const struct vm *vm)
+{
+	unsigned style = param.dirty ? param.dirty : PHYLLO_DIRTY_STYLE_PML;
+
+	while (!has_style(vm, style))
+		style--;
+	return style;
+}
+
+static bool dirty_style(const struct vm *vm, uint64_t style, enum mmu_dirty_style *out)
 {
 	if (style == PHYLLO_DIRTY_STYLE_DEFAULT)
-		style = hc_dirty_default();
-	if (style > PHYLLO_DIRTY_STYLE_PML || !(hc_dirty_styles() & BIT(style)))
+		style = hc_dirty_default(vm);
+	if (style > PHYLLO_DIRTY_STYLE_PML || !has_style(vm, (unsigned)style))
 		return false;
 	*out = style == PHYLLO_DIRTY_STYLE_WRPROT ? MMU_DIRTY_WRPROT
 	       : style == PHYLLO_DIRTY_STYLE_DBIT ? MMU_DIRTY_DBIT
@@ -45,7 +59,7 @@ int64_t hc_dirty_start(struct vcpu *vcpu, const struct hc_args *a)
 	unsigned flags = 0;
 
 	if (a->rdx & ~(uint64_t)(PHYLLO_DIRTY_ALL_SET | PHYLLO_DIRTY_NO_SPLIT) ||
-	    !dirty_style(a->rcx, &style))
+	    !dirty_style(a->target, a->rcx, &style))
 		return PHYLLO_EINVAL;
 	if (!hc_slot_valid(a->rbx))
 		return PHYLLO_ENOENT;

@@ -102,8 +102,8 @@ int64_t hc_dirty_get(struct vcpu *vcpu, const struct hc_args *a);
 int64_t hc_dirty_clear(struct vcpu *vcpu, const struct hc_args *a);
 int64_t hc_dirty_stop(struct vcpu *vcpu, const struct hc_args *a);
 /* PHYLLO_DIRTY_STYLE_*: what this machine can do, one bit per style, and what the default is. */
-uint32_t hc_dirty_styles(void);
-unsigned hc_dirty_default(void);
+uint32_t hc_dirty_styles(const struct vm *vm);
+unsigned hc_dirty_default(const struct vm *vm);
 
 /* hypercall_mmu.c */
 int64_t hc_audit(struct vcpu *vcpu, const struct hc_args *a);

@@ -22,7 +22,7 @@ int64_t hc_audit(struct vcpu *vcpu, const struct hc_args *a)
 int64_t hc_mmu_mode(struct vcpu *vcpu, const struct hc_args *a)
 {
 	struct mmu_mode mode;
-	struct phyllo_mmu_mode out = { .dirty_styles = hc_dirty_styles() };
+	struct phyllo_mmu_mode out = { .dirty_styles = hc_dirty_styles(a->target) };
 
 	if (a->rcx != sizeof(out) || a->rdx)
 		return PHYLLO_EINVAL;
@@ -31,7 +31,7 @@ int64_t hc_mmu_mode(struct vcpu *vcpu, const struct hc_args *a)
 	out.root_level = mode.root_level;
 	out.max_level = mode.max_leaf_level;
 	out.fault_around = mode.fault_around;
-	out.dirty_default = (unsigned char)hc_dirty_default();
+	out.dirty_default = (unsigned char)hc_dirty_default(a->target);
 	out.flags = (mode.hw_ad ? PHYLLO_MODE_AD : 0) |
 		    (mode.nx_huge_pages ? PHYLLO_MODE_NX_HUGE_PAGES : 0);
 	out.physical_bits = virt_caps.gpa_bits;

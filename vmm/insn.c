@@ -18,6 +18,7 @@ static int translate(struct vcpu *vcpu, const struct vm_code *code, gva_t gva, u
 		.efer = code->efer,
 		.user = code->cpl == 3,
 		.ac = vcpu->regs.rflags & RFLAGS_AC,
+		.pdpte = vcpu->vm->shadow ? vcpu->pdpte : NULL,
 	};
 
 	if (paging.user)

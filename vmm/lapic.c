@@ -138,6 +138,12 @@ void lapic_acknowledge(struct lapic *l, uint8_t vector)
 	bit_set(l->isr, vector);
 }
 
+void lapic_take_back(struct lapic *l, uint8_t vector)
+{
+	bit_clear(l->isr, vector);
+	bit_set(l->irr, vector);
+}
+
 static void eoi(struct lapic *l)
 {
 	int vector = highest(l->isr);

@@ -71,6 +71,7 @@ struct vcpu {
 	_Atomic unsigned activity; /* enum vcpu_activity; its own thread writes it */
 	struct vcpu_signal signal;
 	struct mmu_vcpu mmu;
+	uint64_t pdpte[4];      /* shadow paging: PAE's, as the guest's last load of CR3 took them */
 	struct vm_event inject; /* delivered at the next entry */
 	struct vm_exit exit;    /* the last one */
 	uint64_t ve_gpa;        /* its struct phyllo_ve, or VE_NO_PAGE (ve.h) */

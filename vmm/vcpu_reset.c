@@ -5,6 +5,7 @@
 #include "arch/x86/cpu.h"
 #include "lib/string.h"
 #include "vmm/intr.h"
+#include "vmm/paging.h"
 #include "vmm/virt.h"
 
 /* Attributes of a present segment: type, S, DPL 0, P, D/B and G (SDM vol. 3A, 3.4.5). */
@@ -64,6 +65,7 @@ void vcpu_reset_startup(struct vcpu *vcpu, uint8_t vector)
 void vcpu_reset_apply(struct vcpu *vcpu)
 {
 	virt->set_state(vcpu, &vcpu->reset);
+	paging_loaded(vcpu);
 	virt->clear_debug(vcpu);
 	virt->request_intr_window(vcpu, false);
 	virt->request_nmi_window(vcpu, false);

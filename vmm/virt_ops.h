@@ -23,12 +23,15 @@ struct vcpu;
 /* (constant, name in reports) */
 #define EXIT_REASONS(X)                                                            \
 	X(EXIT_FAULT, "nested-fault")  /* .fault: EPT violation, nested page fault */  \
+	X(EXIT_PF, "page-fault")       /* .pf, gva; shadow paging only: #PF, not in CR2 */ \
+	X(EXIT_INVLPG, "invlpg")       /* gva, or decode; shadow paging only */        \
 	X(EXIT_IO, "io")               /* .io */                                       \
 	X(EXIT_CPUID, "cpuid")                                                         \
 	X(EXIT_HYPERCALL, "hypercall") /* VMCALL or VMMCALL */                         \
 	X(EXIT_RDMSR, "rdmsr")         /* index in rcx */                              \
 	X(EXIT_WRMSR, "wrmsr")                                                         \
-	X(EXIT_CR_WRITE, "cr-write")   /* .cr: MOV to CR0/CR4/CR8, CLTS, LMSW */       \
+	X(EXIT_CR_WRITE, "cr-write")   /* .cr: MOV to CR0/CR3/CR4/CR8, CLTS, LMSW */   \
+	X(EXIT_CR_READ, "cr-read")     /* .cr: MOV from CR0/CR3/CR4, SMSW */           \
 	X(EXIT_XSETBV, "xsetbv")                                                       \
 	X(EXIT_HLT, "hlt")                                                             \
 	X(EXIT_INTR, "interrupt")      /* a host interrupt is pending */               \
@@ -60,11 +63,16 @@ struct exit_io {
 };
 
 struct exit_cr {
-	uint8_t cr;         /* 0, 4 or 8 */
+	uint8_t cr;         /* 0, 3, 4 or 8 */
 	bool decoded;       /* false: the operand must be decoded from the instruction (SVM without decode assists) */
-	bool has_value;     /* value is the operand itself (CLTS, LMSW); else it is in gpr */
+	bool has_value;     /* value is the operand itself (CLTS, LMSW); else it is in gpr; writes only */
 	uint8_t gpr;        /* x86 encoding */
 	uint64_t value;     /* the full new CR0 for CLTS and LMSW */
+};
+
+/* #PF that the guest's processor took on shadow tables; EXIT_PF only. */
+struct exit_pf {
+	uint32_t error; /* the code that it would have pushed */
 };
 
 struct vm_exit {
@@ -72,10 +80,11 @@ struct vm_exit {
 	uint8_t insn_len;   /* 0: not given by the processor, decode it */
 	uint64_t hw_reason; /* the vendor's own number, for reports */
 	uint64_t hw_info[2];
-	bool gva_valid;     /* of .fault: the processor said for which linear address it was */
+	bool gva_valid;     /* of .fault, .pf, EXIT_INVLPG: the processor said which linear address */
 	gva_t gva;
 	union {
 		struct page_fault fault;
+		struct exit_pf pf;
 		struct exit_io io;
 		struct exit_cr cr;
 	};
@@ -148,6 +157,7 @@ struct vcpu_state {
 /* ---- the operations ------------------------------------------------------------------ */
 
 struct virt_caps {
+	bool nested;            /* there is nested paging; else format … pml are of no use */
 	enum mmu_format_id format;
 	uint8_t root_level;     /* table levels the vendor will use */
 	uint8_t max_leaf_level; /* PG_LEVEL_2M, PG_LEVEL_1G */
@@ -203,7 +213,11 @@ struct virt_ops {
 	void (*set_state)(struct vcpu *vcpu, const struct vcpu_state *st);
 	/* DR0-3 and DR6 as after INIT. */
 	void (*clear_debug)(struct vcpu *vcpu);
-	/* cr is 0, 3 or 4.  Values were checked by the caller; host-owned bits are added here. */
+	/*
+	 * As the guest sees them; cr is 0, 3 or 4.  Values were checked by the caller.  Where the
+	 * processor has to run with others (host-owned bits; of a VM with shadow paging all that
+	 * struct mmu_paging_regs says), the backend sees to it.
+	 */
 	uint64_t (*get_cr)(struct vcpu *vcpu, unsigned cr);
 	void (*set_cr)(struct vcpu *vcpu, unsigned cr, uint64_t value);
 	uint64_t (*get_efer)(struct vcpu *vcpu);
@@ -216,9 +230,12 @@ struct virt_ops {
 	int (*get_msr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 	int (*set_msr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 
-	/* The nested root, from mmu_vcpu_load_root(). */
+	/*
+	 * From mmu_vcpu_load_root(): the nested root or, of a VM with shadow paging, what the
+	 * processor's CR3 is, also when only what lies there has changed.
+	 */
 	void (*set_root)(struct vcpu *vcpu, hpa_t root);
-	/* Before the next entry, drop this vCPU's guest-physical and combined translations. */
+	/* Before the next entry, drop all translations of this vCPU. */
 	void (*flush_tlb)(struct vcpu *vcpu);
 
 	/* The guest can take an interrupt right now (IF, STI/MOV SS shadow). */

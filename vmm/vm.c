@@ -14,7 +14,25 @@
 
 struct vm_defaults vm_defaults(void)
 {
-	return (struct vm_defaults){ param.mem, (unsigned)param.vcpus, param.vcpu_pin };
+	return (struct vm_defaults){ param.mem, (unsigned)param.vcpus, param.vcpu_pin,
+				     (enum vm_mmu)param.mmu };
+}
+
+/* Which kind of paging it has.  0, or -ENODEV: not the one that was asked for. */
+static int choose_paging(struct vm *vm, char *why, size_t why_size)
+{
+	const struct vm_config *config = &vm->config;
+
+	vm->shadow = config->mmu == VM_MMU_SHADOW || !virt_caps.nested;
+	if (config->mmu == VM_MMU_TDP && vm->shadow) {
+		lib_snprintf(why, why_size, "%s: mmu=tdp needs nested paging, which this processor "
+			     "does not have; mmu=shadow or auto does without", config->name);
+		return -ENODEV;
+	}
+	if (config->mmu == VM_MMU_AUTO && vm->shadow)
+		log_info("%s: this processor has no nested paging: the VM gets shadow paging",
+			 config->name);
+	return 0;
 }
 
 static struct mmu_vm *create_mmu(struct vm *vm, const struct vm_config *config)
@@ -36,6 +54,17 @@ static struct mmu_vm *create_mmu(struct vm *vm, const struct vm_config *config)
 		.owner = vm,
 	};
 
+	/* Its tables are ordinary ones, and such have had Accessed and Dirty since the 80386. */
+	if (vm->shadow) {
+		cfg.format = MMU_FORMAT_SHADOW;
+		cfg.root_level = 4;
+		cfg.hw_ad = true;
+		cfg.pml = cfg.nx_huge_pages = false;
+		cfg.fault_around = 1;
+		/* What may be executed is not told apart there: no large page at all. */
+		if (param.nx_huge_pages)
+			cfg.max_leaf_level = PG_LEVEL_4K;
+	}
 	return mmu_vm_create(&cfg);
 }
 
@@ -214,8 +243,11 @@ int vm_create(const struct vm_config *config, const struct boot_module *image,
 	vm->start_us = machine_us();
 	guest_console_init(&vm->console, config->name);
 	pic_reset(&vm->pics);
-	vm->mmu = create_mmu(vm, config);
-	err = vm->mmu ? load_image(vm, image, bi, &entry, why, why_size) : -ENOMEM;
+	err = choose_paging(vm, why, why_size);
+	if (!err) {
+		vm->mmu = create_mmu(vm, config);
+		err = vm->mmu ? load_image(vm, image, bi, &entry, why, why_size) : -ENOMEM;
+	}
 	if (!err)
 		err = create_vcpus(vm, &entry);
 	if (err) {

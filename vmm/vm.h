@@ -35,6 +35,7 @@ struct vm {
 	unsigned id; /* of its entry in the list: 1 …; 0 in a hypercall means "the caller's" */
 	struct thread *keeper; /* does its deferred work, and sees to its end */
 	struct mmu_vm *mmu;
+	bool shadow; /* no nested paging: config.mmu and the processor have decided */
 	unsigned vcpu_count;
 	struct vcpu *vcpus[VM_VCPUS_MAX];
 	struct vcpu_group group;

@@ -180,10 +180,19 @@ static bool set_restarts(struct vm_config *c, const char *v, size_t len)
 	return set_number(&c->restarts, v, len, 0, VM_RESTARTS_MAX);
 }
 
-/* There is one so far; that it can be said lets a line be written for the day when there are more. */
 static bool set_mmu(struct vm_config *c, const char *v, size_t len)
 {
-	return len == 3 && !memcmp(v, "tdp", 3);
+	static const char *const names[] = {
+		[VM_MMU_AUTO] = "auto", [VM_MMU_TDP] = "tdp", [VM_MMU_SHADOW] = "shadow",
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (len != strlen(names[i]) || memcmp(v, names[i], len))
+			continue;
+		c->mmu = i;
+		return true;
+	}
+	return false;
 }
 
 static bool set_privileged(struct vm_config *c, const char *v, size_t len)
@@ -208,7 +217,7 @@ static const struct option {
 	{ "vcpus", "a number from 1 to 64", set_vcpus },
 	{ "cpus", "CPUs such as 0,2-3", set_cpus },
 	{ "vcpu.pin", "a CPU for each vCPU, such as 0,1,0-1, at most 64", set_pin },
-	{ "mmu", "tdp", set_mmu },
+	{ "mmu", "auto, tdp or shadow", set_mmu },
 	{ "restart", "a number from 0 to 1000000", set_restarts },
 	{ "privileged", NULL, set_privileged },
 	{ "paused", NULL, set_paused },
@@ -254,6 +263,7 @@ static int set_defaults(struct vm_config *c, const struct vm_defaults *defaults,
 	memset(c, 0, sizeof(*c));
 	c->mem = defaults->mem;
 	c->vcpus = defaults->vcpus;
+	c->mmu = defaults->mmu;
 	if (set_pin(c, pin, strlen(pin)))
 		return 0;
 	lib_snprintf(why, why_size, "boot option vcpu.pin=%s: it takes a CPU for each vCPU, such as 0,1",

@@ -19,12 +19,20 @@
 #define VM_RESTARTS_MAX 1000000
 #define VM_PIN_ANY UINT16_MAX
 
+/* mmu=, in the order of the boot option's words. */
+enum vm_mmu {
+	VM_MMU_AUTO,   /* nested paging where the processor has it, else shadow paging */
+	VM_MMU_TDP,    /* nested paging */
+	VM_MMU_SHADOW,
+};
+
 struct vm_config {
 	char name[VM_NAME_MAX]; /* name=, or the file's name without directory and ending */
 	char file[VM_NAME_MAX]; /* the file's name without directory, for sentences */
 	char owner[VM_NAME_MAX]; /* for=: a module of that guest, not a guest itself; or "" */
 	uint64_t mem;           /* mem=: bytes, a multiple of 4K */
 	uint64_t cap;           /* cap=: most host memory for it, tables included; 0: not said */
+	enum vm_mmu mmu;        /* mmu= */
 	unsigned vcpus;         /* vcpus=: 1 to VM_VCPUS_MAX */
 	struct cpu_set cpus;    /* cpus=: where its vCPUs may run; empty: anywhere */
 	uint16_t pin[VM_VCPUS_MAX]; /* vcpu.pin=: the one CPU of vCPU i, or VM_PIN_ANY */
@@ -39,6 +47,7 @@ struct vm_defaults {
 	uint64_t mem;
 	unsigned vcpus;
 	const char *pin; /* as vcpu.pin=; "" or NULL: none */
+	enum vm_mmu mmu;
 };
 
 /* 0, or -EINVAL with one sentence in why. */

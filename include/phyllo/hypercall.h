@@ -338,7 +338,7 @@ struct phyllo_slot {
 };
 
 struct phyllo_mmu_mode {
-	char format[16];             /* "ept", "npt" */
+	char format[16];             /* "ept", "npt", "shadow" */
 	unsigned char root_level;    /* levels of the tables */
 	unsigned char max_level;     /* of the largest mapping: 1 is 4K, 2 is 2M, 3 is 1G */
 	unsigned char fault_around;  /* most pages that one fault maps */

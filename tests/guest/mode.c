@@ -42,7 +42,8 @@ static void test_plausible(void)
 {
 	const uint32_t known = PHYLLO_MODE_AD | PHYLLO_MODE_NX_HUGE_PAGES;
 
-	CHECK(!strcmp(mode.format, "ept") || !strcmp(mode.format, "npt"));
+	CHECK(!strcmp(mode.format, "ept") || !strcmp(mode.format, "npt") ||
+	      !strcmp(mode.format, "shadow"));
 	CHECK(mode.root_level == 4 || mode.root_level == 5);
 	CHECK(mode.max_level >= 1 && mode.max_level <= 3);
 	CHECK(mode.fault_around >= 1 && mode.fault_around <= 64);

@@ -175,6 +175,13 @@ void emulate_touch(gpa_t gpa, unsigned access)
 	emulate_mmio(&ew.vcpu, &pf);
 }
 
+void emulate_write(gpa_t gpa)
+{
+	struct page_fault pf = { .gpa = gpa, .access = ACC_W, .present = true };
+
+	CHECK(emulate_memory_write(&ew.vcpu, &pf));
+}
+
 void emulate_close(void)
 {
 	world_close(&ew.world);

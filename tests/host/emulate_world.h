@@ -50,6 +50,8 @@ void emulate_map(gva_t gva, gpa_t gpa, uint64_t bits);
 void emulate_code(const uint8_t *bytes, unsigned n);
 /* The instruction at RIP made this access. */
 void emulate_touch(gpa_t gpa, unsigned access);
+/* It writes there, which no mapping permits. */
+void emulate_write(gpa_t gpa);
 
 #define CODE_BYTES(...) \
 	emulate_code((const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))

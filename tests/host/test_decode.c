@@ -94,7 +94,24 @@ static void test_decode_control_registers(void)
 	insn = DECODE(4, 0x0f, 0x01, 0xf1); /* lmsw cx */
 	CHECK_EQ(insn.kind, INSN_LMSW);
 	CHECK_EQ(insn.gpr, GPR_RCX);
-	CHECK_EQ(DECODE(4, 0x0f, 0x01, 0x30).kind, INSN_UNKNOWN); /* lmsw [eax] */
+	CHECK(!insn.in_memory);
+	insn = DECODE(4, 0x0f, 0x01, 0x30); /* lmsw [eax] */
+	CHECK_EQ(insn.kind, INSN_LMSW);
+	CHECK(insn.in_memory);
+	CHECK_EQ(insn.mem.base, GPR_RAX);
+	insn = DECODE(8, 0x44, 0x0f, 0x20, 0xdb); /* mov rbx, cr11: as the exit says, whatever it is */
+	CHECK_EQ(insn.kind, INSN_MOV_FROM_CR);
+	CHECK_EQ(insn.cr, 11);
+	CHECK_EQ(insn.gpr, GPR_RBX);
+	insn = DECODE(8, 0x49, 0x0f, 0x01, 0xe7); /* smsw r15 */
+	CHECK_EQ(insn.kind, INSN_SMSW);
+	CHECK_EQ(insn.gpr, 15);
+	CHECK_EQ(insn.operand_size, 8);
+	insn = DECODE(8, 0x41, 0x0f, 0x01, 0x3c, 0x24); /* invlpg [r12] */
+	CHECK_EQ(insn.kind, INSN_INVLPG);
+	CHECK_EQ(insn.mem.base, 12);
+	CHECK_EQ(insn.len, 5);
+	CHECK_EQ(DECODE(8, 0x0f, 0x01, 0xf8).kind, INSN_UNKNOWN); /* swapgs */
 }
 
 static void test_decode_string_io(void)

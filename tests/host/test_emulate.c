@@ -5,6 +5,7 @@
  * addresses, with plain memory in the device's place.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -12,6 +13,14 @@
 #include "vmm/emulate_alu.h"
 
 #define CASES 30000
+
+/* More of them for a longer look. */
+static unsigned long cases_wanted(void)
+{
+	const char *value = getenv("PHYLLO_EMULATE_CASES");
+
+	return value ? strtoul(value, NULL, 0) : CASES;
+}
 
 /* ---- the same on this processor -------------------------------------------------------- */
 
@@ -115,7 +124,8 @@ static const uint8_t one_byte[] = {
 	0x3a, 0x3b, 0x63, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0xc6,
 	0xc7, 0xf6, 0xf7, 0xfe, 0xff,
 };
-static const uint8_t two_byte[] = { 0xb0, 0xb1, 0xb6, 0xb7, 0xba, 0xbe, 0xbf, 0xc0, 0xc1, 0xc3 };
+static const uint8_t two_byte[] = { 0x90, 0xa3, 0xab, 0xb0, 0xb1, 0xb3, 0xb6, 0xb7, 0xba,
+				    0xbb, 0xbe, 0xbf, 0xc0, 0xc1, 0xc3, 0xc7 };
 static const uint8_t strings[] = { 0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xad };
 
 static void generate(struct insn *insn)
@@ -136,8 +146,12 @@ static void generate(struct insn *insn)
 	if (below(4)) {
 		*at++ = one_byte[below(sizeof(one_byte))];
 	} else {
+		uint8_t opcode = two_byte[below(sizeof(two_byte))];
+
 		*at++ = 0x0f;
-		*at++ = two_byte[below(sizeof(two_byte))];
+		*at++ = opcode == 0x90 ? (uint8_t)(opcode + below(16)) : opcode; /* SETcc */
+		if (opcode == 0xc7 && below(2)) /* CMPXCHG8B */
+			*at = (uint8_t)((*at & ~0x38) | 1 << 3);
 	}
 	*at &= (uint8_t)(0x3f | below(3) << 6);
 }
@@ -229,8 +243,26 @@ static void compare(const struct insn *insn, const struct native *native)
 		fail(insn, "memory");
 }
 
+/* Half of the comparisons are to succeed. */
+static void meet_comparison(const struct insn *insn, gva_t page, uint64_t offset)
+{
+	uint64_t *gpr = ew.vcpu.regs.gpr, value;
+
+	if (insn->kind != INSN_CMPXCHG8B || below(2))
+		return;
+	memcpy(&value, (void *)(page + offset), 8);
+	struct vcpu_regs before = ew.vcpu.regs;
+
+	gpr[GPR_RAX] = value;
+	gpr[GPR_RDX] = value >> 32;
+	if (decode_offset(insn, gpr, CODE) != page + offset)
+		ew.vcpu.regs = before;
+}
+
+/* An operand in a device, or in memory that the guest must not write itself. */
 static bool run_plain(unsigned *seen)
 {
+	bool memory = below(2);
 	struct insn insn;
 	uint64_t offset = below(8) ? below(0x1ff8) : 0xff9 + below(7); /* across the page */
 
@@ -238,15 +270,19 @@ static bool run_plain(unsigned *seen)
 	if (!decode_insn(&insn, 8) || !insn_has_mem(insn.kind))
 		return false;
 	random_state_of_guest();
-	if (!aim(&insn, &ew.vcpu.regs, DEVICE + offset))
+	if (!aim(&insn, &ew.vcpu.regs, (memory ? MEMORY : DEVICE) + offset))
 		return false;
+	meet_comparison(&insn, memory ? MEMORY : DEVICE, offset);
 	emulate_code(insn.bytes, insn.len);
 	struct native *native = run_native(&insn, &ew.vcpu.regs);
 
 	/* Of an access across pages the second may be what faults. */
 	if (offset < 0x1000 && offset + insn.operand_size > 0x1000 && below(2))
 		offset = 0x1000;
-	emulate_touch(DEVICE_GPA + offset, ACC_R);
+	if (memory)
+		emulate_write(MEMORY_GPA + offset);
+	else
+		emulate_touch(DEVICE_GPA + offset, ACC_R);
 	compare(&insn, native);
 	seen[insn.kind]++;
 	return true;
@@ -254,13 +290,14 @@ static bool run_plain(unsigned *seen)
 
 static void test_plain_instructions(void)
 {
-	unsigned seen[INSN_MOVS + 1] = { 0 }, cases = 0;
+	unsigned long cases = 0, wanted = cases_wanted();
+	unsigned seen[INSN_MOVS + 1] = { 0 };
 
 	if (!map_native())
 		return;
 	emulate_open();
 	failures = 0;
-	while (cases < CASES)
+	while (cases < wanted)
 		cases += run_plain(seen);
 	for (unsigned kind = INSN_MOV; kind <= INSN_CMPXCHG; kind++)
 		CHECK(seen[kind] > 50);
@@ -358,7 +395,7 @@ static void test_strings(void)
 		return;
 	emulate_open();
 	failures = 0;
-	for (unsigned i = 0; i < CASES / 4; i++)
+	for (unsigned long i = 0; i < cases_wanted() / 4; i++)
 		run_string();
 	CHECK_EQ(failures, 0);
 	emulate_close();

@@ -191,7 +191,7 @@ static void test_unprotect(void)
 	struct shadow_fault f = { .gva = at, .error = E_P | E_W };
 
 	CHECK_EQ(mmu_shadow_fault(&sg.cpu[0].mmu, &f), MMU_PF_EMULATE);
-	CHECK(f.table_write);
+	CHECK(f.memory_write);
 	CHECK(mmu_shadow_unprotect(&sg.cpu[0].mmu, &f));
 	CHECK_EQ(mmu_shadow_fault(&sg.cpu[0].mmu, &f), MMU_PF_FIXED);
 	CHECK_EQ(shadow_cpu_touch(&sg.cpu[0], at, ACC_R, 8, &value).result, MMU_PF_FIXED);
@@ -209,7 +209,7 @@ static void test_unprotect(void)
 		while (r == MMU_PF_RETRY && guest_read(GVA) == 0)
 			r = mmu_shadow_fault(&sg.cpu[0].mmu, &f);
 		CHECK_EQ(r, MMU_PF_EMULATE);
-		CHECK(f.table_write);
+		CHECK(f.memory_write);
 	} while (mmu_shadow_unprotect(&sg.cpu[0].mmu, &f) && ++tries < 100);
 	CHECK(tries && tries < 10);
 	guest_close();

@@ -540,6 +540,139 @@ static void test_svm_cr8(void)
 	CHECK_EQ(exit.cr.cr, 8);
 }
 
+/* ---- shadow paging ---------------------------------------------------------------------- */
+
+static void fresh_shadow(void)
+{
+	fresh();
+	svm_controls_init(&vmcb);
+	svm_paging_init(&svm, true);
+}
+
+static void set_mode(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	svm_set_cr(&vcpu, 0, cr0);
+	svm_set_cr(&vcpu, 4, cr4);
+	svm_set_efer(&vcpu, efer);
+	/* The guest sees its own. */
+	CHECK_EQ(svm_get_cr(&vcpu, 0), cr0);
+	CHECK_EQ(svm_get_cr(&vcpu, 4), cr4);
+	CHECK_EQ(svm_get_efer(&vcpu), efer);
+}
+
+#define ALWAYS_EFER (EFER_NXE | EFER_SVME)
+
+/* What mm/mmu.h says of the processor's registers, mode by mode; the broken rules are VMRUN's. */
+static void test_svm_shadow_modes(void)
+{
+	fresh_shadow();
+	CHECK_EQ(vmcb.control.np_control, 0);
+	CHECK(vmcb.control.intercept_cr_write & 1u << 3);
+	CHECK(vmcb.control.intercept_exceptions & 1u << VEC_PF);
+	CHECK(vmcb.control.intercept_misc1 & INTERCEPT_INVLPG);
+
+	set_mode(CR0_ET, 0, EFER_LME); /* real mode: paged, and not long */
+	CHECK_EQ(vmcb.save.cr0, CR0_ET | CR0_PG | CR0_WP);
+	CHECK_EQ(vmcb.save.cr4, CR4_PAE);
+	CHECK_EQ(vmcb.save.efer, ALWAYS_EFER);
+
+	/* Without paging nobody is a user. */
+	set_mode(CR0_PE | CR0_ET, CR4_SMEP | CR4_SMAP | CR4_PSE, 0);
+	CHECK_EQ(vmcb.save.cr0, CR0_PE | CR0_ET | CR0_PG | CR0_WP);
+	CHECK_EQ(vmcb.save.cr4, CR4_PAE | CR4_PSE);
+
+	set_mode(CR0_PE | CR0_ET | CR0_PG, CR4_SMEP | CR4_SMAP | CR4_PGE | CR4_OSFXSR, EFER_SCE);
+	CHECK_EQ(vmcb.save.cr0, CR0_PE | CR0_ET | CR0_PG | CR0_WP);
+	CHECK_EQ(vmcb.save.cr4, CR4_PAE | CR4_SMEP | CR4_SMAP | CR4_OSFXSR);
+	CHECK_EQ(vmcb.save.efer, ALWAYS_EFER | EFER_SCE);
+
+	set_mode(CR0_PE | CR0_ET | CR0_PG, CR4_PAE, EFER_LME | EFER_LMA);
+	CHECK_EQ(vmcb.save.efer, ALWAYS_EFER | EFER_LME | EFER_LMA);
+}
+
+static void test_svm_shadow_reads(void)
+{
+	fresh_shadow();
+	set_mode(CR0_PE | CR0_PG, CR4_PAE | CR4_PGE, 0);
+	CHECK_EQ(vmcb.control.intercept_cr_read, 1u << 0 | 1u << 3 | 1u << 4);
+	vmcb.control.clean = ~0u;
+	/* What is the same may be read; CR3 never is. */
+	set_mode(CR0_PE | CR0_PG | CR0_WP, CR4_PAE, 0);
+	CHECK_EQ(vmcb.control.intercept_cr_read, 1u << 3);
+	CHECK(!(vmcb.control.clean & VMCB_CLEAN_INTERCEPTS));
+	/* With nested paging nothing of this. */
+	fresh();
+	svm_controls_init(&vmcb);
+	svm_paging_init(&svm, false);
+	set_mode(CR0_PE | CR0_PG, CR4_PAE | CR4_PGE, 0);
+	CHECK_EQ(vmcb.control.np_control, VMCB_NP_ENABLE);
+	CHECK_EQ(vmcb.control.intercept_cr_read, 0);
+	CHECK_EQ(vmcb.save.cr0, CR0_PE | CR0_PG);
+	CHECK_EQ(vmcb.save.cr4, CR4_PAE | CR4_PGE);
+	CHECK(!(vmcb.control.intercept_exceptions & 1u << VEC_PF));
+}
+
+static void test_svm_shadow_root(void)
+{
+	struct vcpu_state st;
+	struct vm_code code;
+
+	fresh_shadow();
+	svm_set_cr(&vcpu, 3, 0x7000);
+	svm_set_root(&vcpu, 0x1234000);
+	CHECK_EQ(vmcb.save.cr3, 0x1234000);
+	CHECK_EQ(vmcb.control.ncr3, 0);
+	CHECK_EQ(svm_get_cr(&vcpu, 3), 0x7000);
+	svm_get_state(&vcpu, &st);
+	CHECK_EQ(st.cr3, 0x7000);
+	svm_get_code(&vcpu, &code);
+	CHECK_EQ(code.cr3, 0x7000);
+	/* The same root again may hold four other entries. */
+	vmcb.control.clean = ~0u;
+	flushes = 0;
+	svm_set_root(&vcpu, 0x1234000);
+	CHECK(!(vmcb.control.clean & VMCB_CLEAN_CRX));
+	CHECK_EQ(flushes, 1);
+	/* A nested root is the same until it is another. */
+	fresh();
+	svm_paging_init(&svm, false);
+	svm_set_root(&vcpu, 0x1234000);
+	CHECK_EQ(vmcb.control.ncr3, 0x1234000);
+	svm_set_root(&vcpu, 0x1234000);
+	CHECK_EQ(flushes, 1);
+}
+
+static void test_svm_shadow_exits(void)
+{
+	struct vm_exit exit;
+
+	fresh_shadow();
+	exit = decode(0x4e, 0x7, 0xffff800000001234);
+	CHECK_EQ(exit.reason, EXIT_PF);
+	CHECK_EQ(exit.pf.error, 7);
+	CHECK(exit.gva_valid);
+	CHECK_EQ(exit.gva, 0xffff800000001234);
+	CHECK_EQ(decode(0x03, 0, 0).reason, EXIT_CR_READ);
+	CHECK_EQ(decode(0x00, 0, 0).cr.cr, 0);
+	CHECK_EQ(decode(0x04, 0, 0).cr.cr, 4);
+	CHECK_EQ(decode(0x13, 0, 0).reason, EXIT_CR_WRITE);
+	CHECK_EQ(decode(0x13, 0, 0).cr.cr, 3);
+	CHECK(!decode(0x79, 0x5000, 0).gva_valid);
+	svm.features = SVM_FEATURE_DECODE_ASSISTS | SVM_FEATURE_NRIPS;
+	vmcb.save.rip = 0x1000;
+	vmcb.control.next_rip = 0x1003;
+	exit = decode(0x79, 0x5000, 0);
+	CHECK_EQ(exit.reason, EXIT_INVLPG);
+	CHECK(exit.gva_valid);
+	CHECK_EQ(exit.gva, 0x5000);
+	CHECK_EQ(exit.insn_len, 3);
+	exit = decode(0x03, 1ull << 63 | 5, 0);
+	CHECK(exit.cr.decoded);
+	CHECK_EQ(exit.cr.gpr, 5);
+	CHECK_EQ(exit.insn_len, 3);
+	CHECK_EQ(decode(0x4e, 0, 0).insn_len, 0);
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_svm_exit_reasons),  KTAP(test_svm_exit_machine_check),
 	KTAP(test_svm_exit_fault),    KTAP(test_svm_exit_io),
@@ -547,7 +680,9 @@ static const struct ktap_test tests[] = {
 	KTAP(test_svm_event_inject),  KTAP(test_svm_event_recover),
 	KTAP(test_svm_intr_window),   KTAP(test_svm_single_step),
 	KTAP(test_svm_nmi),	      KTAP(test_svm_cr8),
-	KTAP(test_svm_shadow),
+	KTAP(test_svm_shadow),	      KTAP(test_svm_shadow_modes),
+	KTAP(test_svm_shadow_reads),  KTAP(test_svm_shadow_root),
+	KTAP(test_svm_shadow_exits),
 	KTAP(test_svm_attr),	      KTAP(test_svm_state_round_trip),
 	KTAP(test_svm_control_registers), KTAP(test_svm_msrs),
 	KTAP(test_svm_msr_map),	      KTAP(test_svm_intercepts),

@@ -74,7 +74,12 @@ static void test_config_machine(void)
 	CHECK_EQ(config.pin[2], 1);
 	CHECK_EQ(config.pin[3], 3);
 	CHECK_EQ(config.pin[4], VM_PIN_ANY);
+	CHECK_EQ(config.mmu, VM_MMU_TDP);
 	CHECK_STR(config.cmdline, "k paused");
+	CHECK_EQ(parse("k mmu=shadow"), 0);
+	CHECK_EQ(config.mmu, VM_MMU_SHADOW);
+	CHECK_EQ(parse("k mmu=auto"), 0);
+	CHECK_EQ(config.mmu, VM_MMU_AUTO);
 }
 
 static int cpu_list(const char *s, uint16_t *out, unsigned max)
@@ -99,13 +104,15 @@ static void test_config_cpu_lists(void)
 
 static void test_config_defaults_of_boot(void)
 {
-	struct vm_defaults d = { .mem = 64 * MIB, .vcpus = 1, .pin = "0,x" };
+	struct vm_defaults d = { .mem = 64 * MIB, .vcpus = 1, .pin = "0,x",
+				 .mmu = VM_MMU_SHADOW };
 
 	CHECK_EQ(vm_config_parse("k", &d, &config, why, sizeof(why)), -22);
 	CHECK(strstr(why, "vcpu.pin"));
 	d.pin = NULL;
 	CHECK_EQ(vm_config_parse("k", &d, &config, why, sizeof(why)), 0);
 	CHECK_EQ(config.pin[0], VM_PIN_ANY);
+	CHECK_EQ(config.mmu, VM_MMU_SHADOW);
 }
 
 static void test_config_refuses(void)
@@ -116,7 +123,7 @@ static void test_config_refuses(void)
 		"k name=0123456789012345678901234567890123456789",
 		"k vcpus=0", "k vcpus=65", "k vcpus=", "k vcpus", "k cap=1", "k cap=3000000",
 		"k restart=-1", "k restart=1000001", "k cpus=", "k cpus=a", "k cpus=0-256",
-		"k vcpu.pin=,", "k vcpu.pin=0-64", "k mmu=shadow", "k mmu=", "k privileged=1",
+		"k vcpu.pin=,", "k vcpu.pin=0-64", "k mmu=shadows", "k mmu=ept", "k mmu=", "k privileged=1",
 		"k paused=0", "k privilege", "k pause",
 	};
 

@@ -19,7 +19,7 @@ VENDORS = ("qemu-svm", "bochs-vmx")
 # Several kernels share a boot, which costs seconds; a kernel that takes the
 # hypervisor down takes only its own pack with it.
 PACKS = {
-    "memory": ("hello", "memory", "balloon", "unmap", "hypercall"),
+    "memory": ("hello", "memory", "balloon", "unmap", "hypercall", "ptwrite"),
     "cpu": ("cpuid", "exceptions", "reinject", "singlestep", "fpu", "msr", "apic", "apictimer", "mmio"),
     "modes": ("paging", "realmode", "boot32", "mb2", "console"),
     "variants": (
@@ -72,11 +72,15 @@ def kernels(names: Sequence[str]) -> list[Module]:
     return [module for name in names for module in kernel(name)]
 
 
-def pack_test(platform: str, pack: str, names: Sequence[str]) -> Test:
-    def run(work: Path) -> list[Case]:
-        return boot_and_judge(make_spec(platform, kernels(names)), Expect(ktap=names), work)
+# Everything that runs on nested paging runs without it, too: the same packs, with this option.
+SHADOW = "mmu=shadow"
 
-    return Test(f"{platform}/{pack}", run)
+
+def pack_test(platform: str, pack: str, names: Sequence[str], cmdline: str = "") -> Test:
+    def run(work: Path) -> list[Case]:
+        return boot_and_judge(make_spec(platform, kernels(names), cmdline=cmdline), Expect(ktap=names), work)
+
+    return Test(f"{platform}/{'shadow-' if SHADOW in cmdline else ''}{pack}", run)
 
 
 # ---- what the MMU can do, in each way to map ---------------------------------------------
@@ -95,6 +99,8 @@ MMU_SIZES = {
         "migrate": "mib=4 rounds=12",
     },
 }
+# Each fault takes the lock, and there is no fault-around: a fraction of the rounds takes as long.
+SHADOW_SIZES = {"dirty": "mib=6 rounds=2", "slots": "mib=6", "zapall": "mib=8 rounds=20"}
 
 
 @dataclass(frozen=True)
@@ -111,14 +117,23 @@ MAPPINGS = (
     Mapping("4k-ad-off", "ad=off max_page=4k dirty=wrprot", "level=1 ad=off nx=off around=8 dirty=1"),
     Mapping("4k-dbit", "max_page=4k fault_around=16 dirty=dbit", "level=1 ad=on nx=off around=16 dirty=2"),
     Mapping("nx-ad-off", "nx_huge_pages=on ad=off fault_around=1", "level=2 ad=off nx=on around=1 dirty=1"),
+    Mapping("shadow", SHADOW, "format=shadow level=2 ad=on nx=off around=1 dirty=2"),
+    Mapping(
+        "shadow-4k",
+        f"{SHADOW} max_page=4k dirty=wrprot ad=off",
+        "format=shadow level=1 ad=on nx=off around=1 dirty=1",
+    ),
     Mapping("1g", "max_page=1g nx_huge_pages=on fault_around=64", "level=3 ad=on nx=on around=64"),
 )
 
 
 def mmu_kernel(platform: str, name: str, mapping: Mapping) -> Module:
-    words = [MMU_SIZES[platform].get(name, "")]
+    sizes = SHADOW_SIZES if SHADOW in mapping.cmdline else MMU_SIZES[platform]
+    words = [sizes.get(name, "")]
     if name == "mode":
-        words += [mapping.mode, f"format={'ept' if platform == 'bochs-vmx' else 'npt'}"]
+        words.append(mapping.mode)
+        if "format=" not in mapping.mode:
+            words.append(f"format={'ept' if platform == 'bochs-vmx' else 'npt'}")
     text = " ".join(word for word in words if word)
     return build.guest_module(name, f"-- {text}" if text else "")
 
@@ -224,6 +239,12 @@ def booted_tests() -> list[Test]:
     tests += [smp_test("qemu-svm", smp) for smp in (1, 4)]
     tests += [smp_test("bochs-vmx", 2), smp_limit_test()]
     tests += [small_pages_test(vendor) for vendor in VENDORS]
-    tests += [mapping_test(vendor, mapping) for vendor in reversed(VENDORS) for mapping in MAPPINGS]
+    tests += [pack_test("qemu-svm", pack, names, SHADOW) for pack, names in PACKS.items()]
+    tests += [
+        mapping_test(vendor, mapping)
+        for vendor in reversed(VENDORS)
+        for mapping in MAPPINGS
+        if vendor == "qemu-svm" or SHADOW not in mapping.cmdline
+    ]
     tests += [pages_1g_test()]
     return tests

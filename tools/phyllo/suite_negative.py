@@ -169,8 +169,8 @@ def stopped_guests(platform: str) -> list[Test]:
         ),
         boot_test(
             f"triple-{platform}",
-            lambda: [build.guest_module("triple"), *hello()],
-            failed(*triple, *REPORT),
+            lambda: [build.guest_module("triple"), variant("triple", "init0", "-- how=init"), *hello()],
+            failed(*triple, *stopped("init0"), ("says INIT", SENTENCE + "init0: .*INIT of vCPU 0"), *REPORT),
             platform=platform,
         ),
         boot_test(
@@ -261,12 +261,19 @@ def watchdog_test(platform: str, smp: int, how: str) -> Test:
 def poor_machines() -> list[Test]:
     no_virt = Expect(code=EXIT_NO_VIRT, end="failed", says=[("says what is missing", "AMD-V|SVM")])
     no_vmx = Expect(end="failed", says=[("says what is missing", "VT-x|VMX")])
-    no_npt = Expect(code=EXIT_NO_VIRT, end="failed", says=[("says what is missing", "nested pag|NPT")])
+    no_npt = Expect(ktap=("hello",), says=[("falls back, and says so", r"hello: .*no nested paging.* shadow paging")])
+    tdp = failed(("says what is missing", SENTENCE + r"tables: mmu=tdp needs nested paging"))
     wrong = Expect(code=EXIT_NO_VIRT, end="failed", says=[("says what is missing", "VT-x|VMX")])
     small = Expect(code=EXIT_FAILED, end="failed", says=[("says so in a sentence", "memory")])
     return [
         boot_test("no-svm", hello, no_virt, cpu="EPYC,-svm"),
         boot_test("no-npt", hello, no_npt, cpu="EPYC,-npt"),
+        boot_test(
+            "no-npt-tdp",
+            lambda: [*hello(), build.guest_module("memory", "name=tables mmu=tdp")],
+            tdp,
+            cpu="EPYC,-npt",
+        ),
         boot_test("no-vmx-bochs", hello, no_vmx, platform="bochs-vmx", cpu="p4_prescott_celeron_336"),
         boot_test("wrong-vendor", hello, wrong, cmdline="vendor=vmx"),
         boot_test("little-memory", hello, small, mem=8),
@@ -274,9 +281,23 @@ def poor_machines() -> list[Test]:
     ]
 
 
+def table_write_test() -> Test:
+    """A page table written by an instruction that is not emulated and needs that table itself."""
+    says = (
+        "says what and shows the instruction",
+        SENTENCE + r"ptwrite: vcpu 0 stopped: .*page table, nor let it run; at rip 0x[0-9a-f]+: 0f 11",
+    )
+    return boot_test(
+        "shadow-table-write",
+        lambda: [build.guest_module("ptwrite", "mmu=shadow -- how=self"), *hello()],
+        failed(says),
+    )
+
+
 def negative_tests() -> list[Test]:
     tests = [text_as_guest(vendor) for vendor in VENDORS]
     tests += [truncated_image(), lying_images(), *option_tests(), halted_guest(), failing_guest(), *poor_machines()]
+    tests += [table_write_test()]
     tests += [test for vendor in VENDORS for test in stopped_guests(vendor)]
     tests += [crash_test("qemu-svm", crash) for crash in CRASHES]
     tests += [crash_test("bochs-vmx", crash) for crash in ("pf", "stack", "text", "exec")]

@@ -14,7 +14,7 @@ from .bundle import Module
 from .expect import Expect, boot_and_judge, make_spec
 from .ktap import Case
 from .platforms import EXIT_FAILED
-from .suite_booted import VENDORS
+from .suite_booted import SHADOW, VENDORS
 from .testing import Test
 
 KERNELS = ("smpboot", "ipi", "smptimer", "smpfault", "shootdown", "smpstress")
@@ -64,6 +64,15 @@ SIZES = {
 }
 
 
+# Faults take the lock one after the other.
+SHADOW_SIZES = {
+    "ipi": "rounds=100",
+    "smpfault": "mib=2 rounds=6",
+    "shootdown": "rounds=40",
+    "smpstress": "mib=8 rounds=8",
+}
+
+
 def smp_kernel(name: str, vcpus: int, words: str, options: str = "", guest: str = "") -> Module:
     """One kernel with several vCPUs; guest: its name, where it is not the kernel's."""
     line = f"name={guest or name} vcpus={vcpus} {options}".rstrip()
@@ -71,15 +80,16 @@ def smp_kernel(name: str, vcpus: int, words: str, options: str = "", guest: str 
     return Module(f"{guest}.elf", module.data, module.options) if guest else module
 
 
-def smp_test(platform: str, vcpus: int) -> Test:
+def smp_test(platform: str, vcpus: int, cmdline: str = "") -> Test:
     """Every kernel for several processors, each by itself with all the CPUs."""
 
     def run(work: Path) -> list[Case]:
-        sizes = SIZES[platform, vcpus]
+        sizes = {**SIZES[platform, vcpus], **(SHADOW_SIZES if SHADOW in cmdline else {})}
         modules = [smp_kernel(name, vcpus, sizes.get(name, "")) for name in KERNELS]
-        return boot_and_judge(make_spec(platform, modules, smp=2), Expect(ktap=KERNELS), work)
+        spec = make_spec(platform, modules, smp=2, cmdline=cmdline)
+        return boot_and_judge(spec, Expect(ktap=KERNELS), work)
 
-    return Test(f"{platform}/vcpus-{vcpus}", run)
+    return Test(f"{platform}/{'shadow-' if SHADOW in cmdline else ''}vcpus-{vcpus}", run)
 
 
 def shootdown_test() -> Test:
@@ -236,6 +246,7 @@ def share_test(platform: str) -> Test:
 
 def smp_tests() -> list[Test]:
     tests = [shootdown_test(), *(smp_test(platform, vcpus) for platform, vcpus in SIZES)]
+    tests += [smp_test("qemu-svm", vcpus, SHADOW) for vcpus in (2, 4)]
     for make in (share_test, together_test, canary_test, hog_test, environment_test):
         tests += [make(vendor) for vendor in VENDORS]
     return tests

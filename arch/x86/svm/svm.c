@@ -47,9 +47,6 @@ static const char *svm_obstacle(void)
 		return "AMD-V is disabled by the firmware (VM_CR.SVMDIS is set, not locked): "
 		       "enable SVM in the firmware setup";
 	}
-	if (!(cpuid(CPUID_SVM, 0).edx & SVM_FEATURE_NPT))
-		return "this processor's AMD-V has no nested paging "
-		       "(CPUID 0x8000000A EDX bit 0 is clear)";
 	if (cpuid(CPUID_SVM, 0).ebx < 2)
 		return "this processor's AMD-V has no ASID for a guest "
 		       "(CPUID 0x8000000A EBX is below 2)";
@@ -58,7 +55,7 @@ static const char *svm_obstacle(void)
 
 static void describe(const struct virt_caps *caps, uint32_t features, char *text, size_t size)
 {
-	lib_snprintf(text, size, "NPT, %u ASIDs%s, %s%s%s", caps->asids,
+	lib_snprintf(text, size, "%s, %u ASIDs%s, %s%s%s", caps->nested ? "NPT" : "no NPT", caps->asids,
 		     features & SVM_FEATURE_FLUSH_BY_ASID ? " flushed singly" : "",
 		     features & SVM_FEATURE_NRIPS ? "NRIPS" : "no NRIPS",
 		     features & SVM_FEATURE_DECODE_ASSISTS ? ", decode assists" : "",
@@ -76,6 +73,7 @@ static int svm_probe(struct virt_caps *caps, char *why, size_t why_size)
 	}
 	svm = cpuid(CPUID_SVM, 0);
 	*caps = (struct virt_caps){
+		.nested = svm.edx & SVM_FEATURE_NPT,
 		.format = MMU_FORMAT_NPT,
 		.root_level = 4, /* nested paging has the host's own mode */
 		.max_leaf_level = cpuid(CPUID_EXT_FEATURES, 0).edx & EXT_FEATURE_EDX_1G

@@ -6,6 +6,7 @@
  *   svm_controls.c  what the guest exits for (pure)
  *   svm_vcpu.c      life of a vCPU, loading it on a CPU, entering the guest
  *   svm_state.c     registers, segments and MSRs of the guest (pure, but for TSC_AUX)
+ *   svm_paging.c    its control registers, nested or shadow paging (pure)
  *   svm_event.c     injection, reinjection, interrupt window (pure)
  *   svm_exit.c      from the VMCB to struct vm_exit (pure)
  *   svm_dump.c      reports (pure)
@@ -36,6 +37,12 @@ struct svm_cpu {
 	uint64_t asid_generation;
 };
 
+/* Control registers as the guest sees them; with nested paging its CR3 is the VMCB's. */
+struct svm_paging {
+	bool shadow;
+	uint64_t cr0, cr3, cr4, efer;
+};
+
 struct svm_vcpu {
 	struct vmcb *vmcb;
 	uint64_t vmcb_pa;
@@ -43,6 +50,7 @@ struct svm_vcpu {
 	uint32_t clean_mask;   /* clean bits after an exit; 0 when the CPU has none */
 	uint32_t features;     /* SVM_FEATURE_* of that CPU */
 	uint8_t *msrpm;
+	struct svm_paging paging;
 
 	/* An ASID is good on the CPU and in the generation that it was given in. */
 	struct svm_cpu *cpu;
@@ -80,7 +88,6 @@ void svm_vcpu_load(struct vcpu *vcpu);
 void svm_vcpu_put(struct vcpu *vcpu);
 void svm_clear_debug(struct vcpu *vcpu);
 void svm_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit);
-void svm_set_root(struct vcpu *vcpu, hpa_t root);
 void svm_flush_tlb(struct vcpu *vcpu);
 /* The guest was stopped by a machine check, which no processor hands on to the host. */
 void svm_host_machine_check(void);
@@ -106,16 +113,25 @@ uint16_t svm_attr_pack(uint32_t attr);   /* virt_ops layout -> VMCB */
 uint32_t svm_attr_unpack(uint16_t attr); /* VMCB -> virt_ops layout */
 void svm_get_state(struct vcpu *vcpu, struct vcpu_state *st);
 void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *st);
-uint64_t svm_get_cr(struct vcpu *vcpu, unsigned cr);
-void svm_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value);
-uint64_t svm_get_efer(struct vcpu *vcpu);
-void svm_set_efer(struct vcpu *vcpu, uint64_t efer);
 unsigned svm_get_cpl(struct vcpu *vcpu);
 void svm_get_code(struct vcpu *vcpu, struct vm_code *out);
 void svm_get_segment(struct vcpu *vcpu, enum vm_seg seg, struct vm_segment *out);
 int svm_get_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 int svm_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 bool svm_pat_valid(uint64_t pat);
+
+/* ---- svm_paging.c -------------------------------------------------------------- */
+
+/* A new VMCB, whose intercepts are there. */
+void svm_paging_init(struct svm_vcpu *svm, bool shadow);
+/* CR0, CR3, CR4 and EFER at once; the caller flushes. */
+void svm_paging_load(struct svm_vcpu *svm, const struct vcpu_state *st);
+uint64_t *svm_guest_cr3(struct svm_vcpu *svm);
+uint64_t svm_get_cr(struct vcpu *vcpu, unsigned cr);
+void svm_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value);
+uint64_t svm_get_efer(struct vcpu *vcpu);
+void svm_set_efer(struct vcpu *vcpu, uint64_t efer);
+void svm_set_root(struct vcpu *vcpu, hpa_t root);
 
 /* ---- svm_exit.c --------------------------------------------------------------- */
 

@@ -40,7 +40,7 @@ static void decode_cr(const struct svm_vcpu *svm, uint8_t cr, struct vm_exit *ex
 {
 	uint64_t info = exit->hw_info[0];
 
-	/* CLTS and LMSW look like CR0 writes without CR_INFO_MOV, and carry no operand. */
+	/* CLTS, LMSW and SMSW look like accesses to CR0 without CR_INFO_MOV, and carry no operand. */
 	exit->cr = (struct exit_cr){
 		.cr = cr,
 		.decoded = (svm->features & SVM_FEATURE_DECODE_ASSISTS) && (info & CR_INFO_MOV),
@@ -110,6 +110,8 @@ static bool is_instruction(enum exit_reason reason)
 	case EXIT_RDMSR:
 	case EXIT_WRMSR:
 	case EXIT_CR_WRITE:
+	case EXIT_CR_READ:
+	case EXIT_INVLPG:
 	case EXIT_XSETBV:
 	case EXIT_HLT:
 	case EXIT_INVD:
@@ -136,7 +138,25 @@ static void decode_reason(const struct svm_vcpu *svm, uint64_t code, struct vm_e
 	case VMEXIT_MSR:
 		exit->reason = exit->hw_info[0] & 1 ? EXIT_WRMSR : EXIT_RDMSR;
 		break;
+	case VMEXIT_EXCP_PF:
+		exit->reason = EXIT_PF;
+		exit->pf = (struct exit_pf){ .error = (uint32_t)exit->hw_info[0] };
+		exit->gva = exit->hw_info[1];
+		exit->gva_valid = true;
+		break;
+	case VMEXIT_INVLPG:
+		exit->reason = EXIT_INVLPG;
+		exit->gva = exit->hw_info[0];
+		exit->gva_valid = svm->features & SVM_FEATURE_DECODE_ASSISTS;
+		break;
+	case VMEXIT_CR0_READ:
+	case VMEXIT_CR3_READ:
+	case VMEXIT_CR4_READ:
+		exit->reason = EXIT_CR_READ;
+		decode_cr(svm, code - VMEXIT_CR0_READ, exit);
+		break;
 	case VMEXIT_CR0_WRITE:
+	case VMEXIT_CR3_WRITE:
 	case VMEXIT_CR4_WRITE:
 	case VMEXIT_CR8_WRITE:
 		exit->reason = EXIT_CR_WRITE;

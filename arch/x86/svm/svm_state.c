@@ -8,12 +8,6 @@
 #include "arch/x86/cpu.h"
 #include "lib/util.h"
 
-/* Bits whose change makes translations stale (APM vol. 2, 5.5.2). */
-#define CR0_PAGING (CR0_PE | CR0_PG | CR0_WP)
-#define CR4_PAGING                                                                   \
-	(CR4_PSE | CR4_PAE | CR4_PGE | CR4_LA57 | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE)
-#define EFER_PAGING (EFER_LME | EFER_LMA | EFER_NXE)
-
 #define ATTR_TSS_BUSY (1u << 1)
 
 /* ---- segments ------------------------------------------------------------------- */
@@ -88,9 +82,9 @@ void svm_get_state(struct vcpu *vcpu, struct vcpu_state *st)
 		svm_get_segment(vcpu, i, &st->seg[i]);
 	st->gdt = (struct vm_table){ .base = s->gdtr.base, .limit = s->gdtr.limit };
 	st->idt = (struct vm_table){ .base = s->idtr.base, .limit = s->idtr.limit };
-	st->cr0 = s->cr0;
-	st->cr3 = s->cr3;
-	st->cr4 = s->cr4;
+	st->cr0 = svm_get_cr(vcpu, 0);
+	st->cr3 = svm_get_cr(vcpu, 3);
+	st->cr4 = svm_get_cr(vcpu, 4);
 	st->efer = svm_get_efer(vcpu);
 	st->dr7 = s->dr7;
 }
@@ -105,25 +99,23 @@ void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *st)
 	s->gdtr = (struct vmcb_seg){ .base = st->gdt.base, .limit = st->gdt.limit };
 	s->idtr = (struct vmcb_seg){ .base = st->idt.base, .limit = st->idt.limit };
 	s->cpl = st->cr0 & CR0_PE ? SEG_ATTR_DPL(st->seg[SEG_SS].attr) : 0;
-	s->cr0 = st->cr0;
-	s->cr3 = st->cr3;
-	s->cr4 = st->cr4;
-	s->efer = st->efer | EFER_SVME;
 	s->dr7 = st->dr7;
+	svm_paging_load(svm_of(vcpu), st);
 	svm_event_reset(svm_of(vcpu));
 	vmcb->control.clean = 0;
 	svm_flush_tlb(vcpu);
 }
 
-/* Straight from the VMCB: this is on the way of most exits that have no instruction length. */
+/* No detours: this is on the way of most exits that have no instruction length. */
 void svm_get_code(struct vcpu *vcpu, struct vm_code *out)
 {
-	const struct vmcb_save *s = &svm_of(vcpu)->vmcb->save;
+	struct svm_vcpu *svm = svm_of(vcpu);
+	const struct vmcb_save *s = &svm->vmcb->save;
 
-	out->cr0 = s->cr0;
-	out->cr3 = s->cr3;
-	out->cr4 = s->cr4;
-	out->efer = s->efer & ~EFER_SVME;
+	out->cr0 = svm->paging.cr0;
+	out->cr3 = *svm_guest_cr3(svm);
+	out->cr4 = svm->paging.cr4;
+	out->efer = svm->paging.efer;
 	out->cpl = s->cpl;
 	if ((s->cs.attr & VMCB_SEG_L) && (s->efer & EFER_LMA)) {
 		out->gva = vcpu->regs.rip;
@@ -132,44 +124,6 @@ void svm_get_code(struct vcpu *vcpu, struct vm_code *out)
 		out->gva = (uint32_t)(s->cs.base + vcpu->regs.rip);
 		out->size = s->cs.attr & VMCB_SEG_DB ? 4 : 2;
 	}
-}
-
-/* ---- control registers ------------------------------------------------------------ */
-
-uint64_t svm_get_cr(struct vcpu *vcpu, unsigned cr)
-{
-	const struct vmcb_save *s = &svm_of(vcpu)->vmcb->save;
-
-	return cr == 0 ? s->cr0 : cr == 3 ? s->cr3 : s->cr4;
-}
-
-/* With nested paging the guest's registers are what it wrote: no bit is the host's. */
-void svm_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value)
-{
-	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-	uint64_t *reg = cr == 0 ? &vmcb->save.cr0 : cr == 3 ? &vmcb->save.cr3 : &vmcb->save.cr4;
-	uint64_t paging = cr == 0 ? CR0_PAGING : cr == 3 ? ~0ul : CR4_PAGING;
-
-	if ((*reg ^ value) & paging)
-		svm_flush_tlb(vcpu);
-	*reg = value;
-	vmcb->control.clean &= ~VMCB_CLEAN_CRX;
-}
-
-/* VMRUN insists on SVME; the guest has no SVM and must not see it. */
-uint64_t svm_get_efer(struct vcpu *vcpu)
-{
-	return svm_of(vcpu)->vmcb->save.efer & ~EFER_SVME;
-}
-
-void svm_set_efer(struct vcpu *vcpu, uint64_t efer)
-{
-	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-
-	if ((vmcb->save.efer ^ efer) & EFER_PAGING)
-		svm_flush_tlb(vcpu);
-	vmcb->save.efer = efer | EFER_SVME;
-	vmcb->control.clean &= ~VMCB_CLEAN_CRX;
 }
 
 /* ---- MSRs --------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "host/object.h"
 #include "host/pages.h"
 #include "lib/util.h"
+#include "vmm/vm.h"
 
 #define PAT_RESET 0x0007040600070406ul
 #define DR6_RESET 0xffff0ff0ul
@@ -33,11 +34,9 @@ static void vmcb_init(struct svm_vcpu *svm)
 	c->msrpm_pa = machine_virt_to_phys(svm->msrpm);
 	/* The guest's IF does not hold back the host's interrupts; CR8 is virtual. */
 	c->int_ctl = VMCB_V_INTR_MASKING;
-	c->np_control = VMCB_NP_ENABLE;
 	vmcb->save.pat = PAT_RESET;
 	vmcb->save.dr6 = DR6_RESET;
 	vmcb->save.dr7 = DR7_RESET;
-	vmcb->save.efer = EFER_SVME;
 }
 
 int svm_vcpu_create(struct vcpu *vcpu)
@@ -58,6 +57,7 @@ int svm_vcpu_create(struct vcpu *vcpu)
 	svm->vmcb = machine_phys_to_virt(vmcb_pa);
 	svm->msrpm = machine_phys_to_virt(msrpm_pa);
 	vmcb_init(svm);
+	svm_paging_init(svm, vcpu->vm->shadow);
 	vcpu->arch = svm;
 	return 0;
 }
@@ -107,17 +107,6 @@ void svm_flush_tlb(struct vcpu *vcpu)
 		c->tlb_control = VMCB_TLB_FLUSH_ASID;
 	else
 		asid_assign(svm);
-}
-
-void svm_set_root(struct vcpu *vcpu, hpa_t root)
-{
-	struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
-
-	if (c->ncr3 == root)
-		return;
-	c->ncr3 = root;
-	c->clean &= ~VMCB_CLEAN_NP;
-	svm_flush_tlb(vcpu); /* entries are tagged with the ASID, not with nCR3 */
 }
 
 /* ---- load, put ---------------------------------------------------------------------- */

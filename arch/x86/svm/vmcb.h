@@ -24,6 +24,7 @@
 #define INTERCEPT_IRET        (1u << 20)
 #define INTERCEPT_INVD        (1u << 22)
 #define INTERCEPT_HLT         (1u << 24)
+#define INTERCEPT_INVLPG      (1u << 25)
 #define INTERCEPT_INVLPGA     (1u << 26)
 #define INTERCEPT_IOIO        (1u << 27)
 #define INTERCEPT_MSR         (1u << 28)
@@ -47,11 +48,16 @@
 /* ---- exit codes --------------------------------------------------------------- */
 
 enum vmcb_exit_code {
+	VMEXIT_CR0_READ = 0x00,
+	VMEXIT_CR3_READ = 0x03,
+	VMEXIT_CR4_READ = 0x04,
 	VMEXIT_CR0_WRITE = 0x10,
+	VMEXIT_CR3_WRITE = 0x13,
 	VMEXIT_CR4_WRITE = 0x14,
 	VMEXIT_CR8_WRITE = 0x18,
 	VMEXIT_EXCP_BASE = 0x40,
 	VMEXIT_EXCP_UD = 0x46,
+	VMEXIT_EXCP_PF = 0x4e,
 	VMEXIT_EXCP_MC = 0x52,
 	VMEXIT_INTR = 0x60,
 	VMEXIT_NMI = 0x61,
@@ -63,6 +69,7 @@ enum vmcb_exit_code {
 	VMEXIT_IRET = 0x74,
 	VMEXIT_INVD = 0x76,
 	VMEXIT_HLT = 0x78,
+	VMEXIT_INVLPG = 0x79,
 	VMEXIT_INVLPGA = 0x7a,
 	VMEXIT_IOIO = 0x7b,
 	VMEXIT_MSR = 0x7c,
@@ -102,8 +109,8 @@ enum vmcb_exit_code {
 #define NPF_FETCH    (1ul << 4)
 #define NPF_GPT_WALK (1ul << 33) /* on the way through the guest's own tables */
 
-/* EXITINFO1 of a CR write, with decode assists */
-#define CR_INFO_MOV      (1ul << 63) /* MOV; clear for CLTS and LMSW */
+/* EXITINFO1 of a CR access, with decode assists */
+#define CR_INFO_MOV      (1ul << 63) /* MOV; clear for CLTS, LMSW and SMSW */
 #define CR_INFO_GPR_MASK 0xful
 
 /* ---- other fields ---------------------------------------------------------------- */

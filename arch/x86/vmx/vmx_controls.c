@@ -139,6 +139,7 @@ void vmx_controls_describe(const struct vmx_cap *cap, const struct vmx_controls 
 	const char *page = "4K";
 
 	*caps = (struct virt_caps){
+		.nested = true,
 		.format = MMU_FORMAT_EPT,
 		.root_level = 4,
 		.max_leaf_level = PG_LEVEL_4K,

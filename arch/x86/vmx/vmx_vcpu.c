@@ -17,6 +17,7 @@
 #include "lib/util.h"
 #include "mm/sync.h"
 #include "vmm/virt.h"
+#include "vmm/vm.h"
 
 /* The guest runs at most this long without giving the host a turn. */
 #define TIMER_US 10000
@@ -137,6 +138,10 @@ static void vmx_vcpu_free(struct vmx_vcpu *v)
 
 int vmx_vcpu_create(struct vcpu *vcpu)
 {
+	if (vcpu->vm->shadow) {
+		log_error("vmx: shadow paging (mmu=shadow) is not there yet for this vendor");
+		return -ENOSYS;
+	}
 	struct vmx_vcpu *v = object_alloc(sizeof(*v));
 
 	if (!v)

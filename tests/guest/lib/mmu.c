@@ -70,6 +70,14 @@ void mmu_mode(struct phyllo_mmu_mode *out)
 		guest_die("the MMU mode cannot be read: %ld", ret);
 }
 
+bool mmu_is_shadow(void)
+{
+	struct phyllo_mmu_mode mode;
+
+	mmu_mode(&mode);
+	return !strcmp(mode.format, "shadow");
+}
+
 bool work_wait(bool (*done)(void), unsigned calls)
 {
 	for (unsigned i = 0; i < calls; i++) {

@@ -9,6 +9,9 @@
 
 #define VEC_VE PHYLLO_VE_VECTOR
 
+/* Without nested paging: the tables that the processor walks are shadows of the guest's. */
+bool mmu_is_shadow(void);
+
 static inline long unmap(uint64_t gpa, uint64_t bytes)
 {
 	return hypercall(PHYLLO_HC_UNMAP, gpa, bytes, PHYLLO_MAY_BLOCK, 0);
@@ -62,6 +65,8 @@ unsigned bit_count(const uint64_t *bitmap, unsigned bits);
 
 /* Ends the kernel when there is none. */
 void mmu_mode(struct phyllo_mmu_mode *out);
+/* No nested paging: the processor walks shadows of the guest's tables. */
+bool mmu_is_shadow(void);
 
 /* 4K pages that are mapped now, in pages of any size. */
 static inline unsigned long long mapped_pages(void)
