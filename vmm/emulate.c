@@ -182,7 +182,7 @@ static bool is_permitted(struct vcpu *vcpu, const struct operand *op, unsigned a
 {
 	for (unsigned i = 0; i < op->pieces; i++) {
 		const struct operand_piece *p = &op->piece[i];
-		int allowed = mmu_protection(vcpu->vm->mmu, p->gpa >> PAGE_SHIFT);
+		int allowed = mmu_protection(vcpu->mmu.vm, p->gpa >> PAGE_SHIFT);
 
 		if (p->device || allowed < 0 || (unsigned)allowed & access)
 			continue;

@@ -41,7 +41,7 @@ static bool stack_at(struct vcpu *vcpu, uint16_t sp, gpa_t *gpa)
 
 static bool stack_access(struct vcpu *vcpu, uint16_t sp, uint16_t *word, bool write)
 {
-	struct mmu_vm *mmu = vcpu->vm->mmu;
+	struct mmu_vm *mmu = vcpu->mmu.vm;
 	gpa_t gpa;
 
 	if (!stack_at(vcpu, sp, &gpa))
@@ -103,7 +103,7 @@ static bool read_vector(struct vcpu *vcpu, uint8_t number, struct vector *out)
 	}
 	gpa_t gpa = table.base + number * sizeof(*out);
 
-	if (!mmu_read_guest(vcpu->vm->mmu, gpa, out, sizeof(*out)))
+	if (!mmu_read_guest(vcpu->mmu.vm, gpa, out, sizeof(*out)))
 		return true;
 	vm_stop_report(vcpu, "real mode: the vector table is at 0x%lx, where there is no memory",
 		       table.base);

@@ -118,7 +118,7 @@ def small_shadow_test(pack: str) -> Test:
 def unnested_test(name: str) -> Test:
     """What the processor lacks is told, and mmu=auto does the rest: all modes, and a start by SIPI."""
     cpu, lacks = SHADOW_CPUS[name]
-    names = ("hello", "paging", "realmode", "msr", "smpboot")
+    names = ("hello", "realmode", *(("paging", "msr", "smpboot") if name == "no-ept" else ()))
 
     def run(work: Path) -> list[Case]:
         options = {"paging": OPTIONS["paging"], "smpboot": "vcpus=2 -- rounds=3"}
@@ -149,7 +149,17 @@ MMU_SIZES = {
     },
 }
 # Each fault takes the lock, and there is no fault-around: a fraction of the rounds takes as long.
-SHADOW_SIZES = {"dirty": "mib=6 rounds=2", "slots": "mib=6", "zapall": "mib=8 rounds=20"}
+SHADOW_SIZES = {
+    "qemu-svm": {"dirty": "mib=6 rounds=2", "slots": "mib=6", "zapall": "mib=8 rounds=20"},
+    "bochs-vmx": {
+        "protect": "mib=2",
+        "age": "mib=4",
+        "dirty": "mib=4 rounds=1",
+        "slots": "mib=4",
+        "zapall": "mib=2 rounds=3",
+        "migrate": "mib=2 rounds=3",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -177,8 +187,8 @@ MAPPINGS = (
 
 
 def mmu_kernel(platform: str, name: str, mapping: Mapping) -> Module:
-    sizes = SHADOW_SIZES if SHADOW in mapping.cmdline else MMU_SIZES[platform]
-    words = [sizes.get(name, "")]
+    sizes = SHADOW_SIZES if SHADOW in mapping.cmdline else MMU_SIZES
+    words = [sizes[platform].get(name, "")]
     if name == "mode":
         words.append(mapping.mode)
         if "format=" not in mapping.mode:
