@@ -279,7 +279,7 @@ static enum insn_kind decode_system_group(struct cursor *c)
 	}
 }
 
-/* MOV to and from CRn ignores mod: the operand is always a register (SDM vol. 2B, MOV—Control Registers). */
+/* MOV to and from CRn and DRn ignores mod: the operand is always a register (SDM vol. 2B, MOV—Control Registers). */
 static void decode_mov_cr(struct cursor *c)
 {
 	c->modrm = next(c);

@@ -23,6 +23,8 @@ enum insn_kind {
 	INSN_CACHE,        /* INVD, WBINVD */
 	INSN_MOV_TO_CR,    /* cr, gpr */
 	INSN_MOV_FROM_CR,
+	INSN_MOV_TO_DR,    /* cr is the debug register, gpr */
+	INSN_MOV_FROM_DR,
 	INSN_CLTS,
 	INSN_LMSW,         /* gpr, or in_memory */
 	INSN_SMSW,

@@ -22,6 +22,10 @@
 #define FLAGS_16 0x7fd5ul
 #define FLAGS_32 (FLAGS_16 | RFLAGS_AC | RFLAGS_ID)
 
+#define DR6_TRAPS 0xful /* B0 … B3: of the trap before, and not of this one */
+#define DR6_BD (1ul << 13)
+#define DR7_GD (1ul << 13)
+
 #define IP_MAX 0xffffu
 
 /* ---- the stack ----------------------------------------------------------------------- */
@@ -156,6 +160,15 @@ bool realmode_prepare(struct vcpu *vcpu)
 	return deliver(vcpu, &vcpu->inject);
 }
 
+/* What the processor does to the registers for a #DB that it delivers (SDM vol. 3B, 18.2.3). */
+static void debug_trap(struct vcpu *vcpu, uint64_t dr6)
+{
+	const struct virt_real_ops *real = virt->real;
+
+	real->set_dr(vcpu, 6, (real->get_dr(vcpu, 6) & ~DR6_TRAPS) | dr6);
+	real->set_dr(vcpu, 7, real->get_dr(vcpu, 7) & ~DR7_GD);
+}
+
 /* ---- instructions that are done here ------------------------------------------------- */
 
 static void do_cli(struct vcpu *vcpu, const struct insn *insn)
@@ -259,6 +272,29 @@ static void do_cr2(struct vcpu *vcpu, const struct insn *insn)
 	vcpu_skip(vcpu, insn->len);
 }
 
+/* DR4 and DR5 are other names of DR6 and DR7, or with CR4.DE none. */
+static void do_dr(struct vcpu *vcpu, const struct insn *insn)
+{
+	const struct virt_real_ops *real = virt->real;
+	uint64_t *gpr = &vcpu->regs.gpr[insn->gpr];
+	unsigned n = insn->cr == 4 || insn->cr == 5 ? insn->cr + 2u : insn->cr;
+
+	if (n != insn->cr && virt->get_cr(vcpu, 4) & CR4_DE) {
+		inject_exception(vcpu, VEC_UD);
+		return;
+	}
+	if (real->get_dr(vcpu, 7) & DR7_GD) {
+		debug_trap(vcpu, DR6_BD);
+		inject_exception(vcpu, VEC_DB);
+		return;
+	}
+	if (insn->kind == INSN_MOV_TO_DR)
+		real->set_dr(vcpu, n, *gpr);
+	else
+		*gpr = (uint32_t)real->get_dr(vcpu, n);
+	vcpu_skip(vcpu, insn->len);
+}
+
 /* ---- the rest ------------------------------------------------------------------------ */
 
 static void as_exit(struct vcpu *vcpu, const struct insn *insn, enum exit_reason reason)
@@ -300,6 +336,7 @@ static bool do_refused(struct vcpu *vcpu, const struct insn *insn)
 	case INSN_POPF: do_popf(vcpu, insn); return true;
 	case INSN_INT: do_int(vcpu, insn); return true;
 	case INSN_IRET: do_iret(vcpu, insn); return true;
+	case INSN_MOV_TO_DR: case INSN_MOV_FROM_DR: do_dr(vcpu, insn); return true;
 	case INSN_LGDT: case INSN_LIDT: do_load_table(vcpu, insn); return true;
 	case INSN_HLT: as_exit(vcpu, insn, EXIT_HLT); return true;
 	case INSN_RDMSR: as_exit(vcpu, insn, EXIT_RDMSR); return true;
@@ -350,7 +387,7 @@ void exit_real_mode(struct vcpu *vcpu)
 		return;
 	}
 	if (e.vector == VEC_DB)
-		virt->real->debug_trap(vcpu, e.dr6);
+		debug_trap(vcpu, e.dr6);
 	inject_exception(vcpu, e.vector);
 	vcpu->inject.type = e.type;
 	vcpu->inject.insn_len = vcpu->exit.insn_len;

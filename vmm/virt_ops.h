@@ -194,7 +194,9 @@ struct virt_real_ops {
 	void (*set_table)(struct vcpu *vcpu, bool idt, const struct vm_table *table);
 	void (*block_nmis)(struct vcpu *vcpu, bool on);
 	void (*shadow_sti)(struct vcpu *vcpu);
-	void (*debug_trap)(struct vcpu *vcpu, uint64_t dr6);
+	/* n is 0 … 3, 6 or 7; 32 bits, and what is reserved in them is as the processor has it. */
+	uint64_t (*get_dr)(struct vcpu *vcpu, unsigned n);
+	void (*set_dr)(struct vcpu *vcpu, unsigned n, uint64_t value);
 };
 
 struct virt_ops {

@@ -99,6 +99,13 @@ static void test_flags(void)
 	CHECK_EQ(real_job.eflags, 0x43002);
 }
 
+static void test_debug_registers(void)
+{
+	run();
+	CHECK_EQ(real_job.dr1, 0x12345678);
+	CHECK_EQ(real_job.dr7, 0x700);
+}
+
 static void test_many_times(void)
 {
 	for (unsigned i = 0; i < CYCLES; i++) {
@@ -120,6 +127,7 @@ static const struct ktap_test tests[] = {
 	KTAP(test_injection_and_hypercall),
 	KTAP(test_own_interrupts),
 	KTAP(test_flags),
+	KTAP(test_debug_registers),
 	KTAP(test_many_times),
 };
 

@@ -28,6 +28,7 @@ struct real_job {
 	uint32_t irq_count;  /* … and behind STI, the second by a HLT */
 	uint32_t flags;      /* what PUSHF says after POPF of 0x7202 */
 	uint32_t eflags;     /* PUSHFD after POPFD of 0x43000 */
+	uint32_t dr1, dr7;   /* read back, 0x12345678 and 0x700 having been written */
 };
 
 extern struct real_job real_job;

@@ -198,6 +198,17 @@ real_blob:
 	pop dword [AT(job.eflags)]
 	push word 2
 	popf
+	mov eax, 0x12345678
+	mov dr1, eax
+	mov eax, 0x700
+	mov dr7, eax
+	xor eax, eax
+	mov eax, dr1
+	mov [AT(job.dr1)], eax
+	mov eax, dr7
+	mov [AT(job.dr7)], eax
+	mov eax, 0x400
+	mov dr7, eax
 	mov eax, cr0
 	or al, 1
 	mov cr0, eax
@@ -273,6 +284,8 @@ job:
 .irq_count:	dd 0
 .flags:		dd 0
 .eflags:	dd 0
+.dr1:		dd 0
+.dr7:		dd 0
 job_size equ $ - job
 real_blob_end:
 

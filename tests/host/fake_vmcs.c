@@ -11,7 +11,7 @@
 uint64_t fake_vmcs[0x7000];
 struct vmx_vcpu fake_vmx;
 struct vcpu fake_vmx_vcpu;
-uint64_t fake_debug_status;
+uint64_t fake_debug_registers[8];
 struct virt_caps virt_caps = { .hw_ad = true };
 
 uint64_t vmcs_read(uint32_t field)
@@ -24,9 +24,14 @@ void vmcs_write(uint32_t field, uint64_t value)
 	fake_vmcs[field] = value;
 }
 
-void vmx_debug_trap(struct vcpu *v, uint64_t dr6)
+uint64_t vmx_get_dr(struct vcpu *v, unsigned n)
 {
-	fake_debug_status = dr6;
+	return fake_debug_registers[n];
+}
+
+void vmx_set_dr(struct vcpu *v, unsigned n, uint64_t value)
+{
+	fake_debug_registers[n] = value;
 }
 
 struct vmx_cap fake_vmx_able(void)
@@ -54,7 +59,6 @@ void fake_vmx_reset(void)
 	memset(&fake_vmx, 0, sizeof(fake_vmx));
 	memset(&fake_vmx_vcpu, 0, sizeof(fake_vmx_vcpu));
 	fake_vmx_vcpu.arch = &fake_vmx;
-	fake_debug_status = 0;
 	vmx_cap = fake_vmx_able();
 	fake_vmcs[VMCS_PROC2] = PROC2_EPT | PROC2_UNRESTRICTED;
 }

@@ -7,7 +7,7 @@
 extern uint64_t fake_vmcs[0x7000];
 extern struct vmx_vcpu fake_vmx;
 extern struct vcpu fake_vmx_vcpu;
-extern uint64_t fake_debug_status; /* the last vmx_debug_trap() */
+extern uint64_t fake_debug_registers[8];
 
 /* Allows everything, and insists on the "default 1" bits only. */
 struct vmx_cap fake_vmx_able(void);

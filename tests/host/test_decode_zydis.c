@@ -133,6 +133,8 @@ static enum insn_kind oracle_kind(const struct oracle *o)
 
 	if (kind == INSN_MOV && is_class(o->reg, ZYDIS_REGCLASS_CONTROL))
 		return o->reg == &o->ops[0] ? INSN_MOV_TO_CR : INSN_MOV_FROM_CR;
+	if (kind == INSN_MOV && is_class(o->reg, ZYDIS_REGCLASS_DEBUG))
+		return o->reg == &o->ops[0] ? INSN_MOV_TO_DR : INSN_MOV_FROM_DR;
 	if (kind == INSN_MOVS && o->insn.meta.category != ZYDIS_CATEGORY_STRINGOP)
 		return INSN_UNKNOWN;
 	if (!insn_has_mem(kind))
@@ -159,10 +161,10 @@ static bool ask_oracle(struct oracle *o, const uint8_t *bytes, unsigned n, unsig
 	o->mem = visible(o, ZYDIS_OPERAND_TYPE_MEMORY);
 	o->reg = visible(o, ZYDIS_OPERAND_TYPE_REGISTER);
 	o->imm = visible(o, ZYDIS_OPERAND_TYPE_IMMEDIATE);
-	/* Of the two registers of a MOV to or from CRn, the control register. */
+	/* Of the two registers of a MOV to or from CRn or DRn, that one. */
 	if (o->insn.mnemonic == ZYDIS_MNEMONIC_MOV &&
 	    o->ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-	    is_class(&o->ops[1], ZYDIS_REGCLASS_CONTROL))
+	    (is_class(&o->ops[1], ZYDIS_REGCLASS_CONTROL) || is_class(&o->ops[1], ZYDIS_REGCLASS_DEBUG)))
 		o->reg = &o->ops[1];
 	return true;
 }
@@ -338,6 +340,8 @@ static void compare(const struct insn *insn, const struct oracle *o)
 		compare_plain(insn, o);
 	else if (insn->kind == INSN_MOV_TO_CR || insn->kind == INSN_MOV_FROM_CR)
 		SAME(insn->cr, o->reg->reg.value - ZYDIS_REGISTER_CR0);
+	else if (insn->kind == INSN_MOV_TO_DR || insn->kind == INSN_MOV_FROM_DR)
+		SAME(insn->cr, o->reg->reg.value - ZYDIS_REGISTER_DR0);
 	else if (insn->kind == INSN_LMSW || insn->kind == INSN_SMSW || insn->kind == INSN_INVLPG)
 		compare_system(insn, o);
 }
@@ -380,7 +384,8 @@ static void report(const struct insn *insn, const struct oracle *o, unsigned cod
  */
 static bool ours_is_wider(const struct insn *insn)
 {
-	return insn->kind == INSN_MOV_TO_CR || insn->kind == INSN_MOV_FROM_CR || insn->kind == INSN_HYPERCALL ||
+	return insn->kind == INSN_MOV_TO_DR || insn->kind == INSN_MOV_FROM_DR ||
+	       insn->kind == INSN_MOV_TO_CR || insn->kind == INSN_MOV_FROM_CR || insn->kind == INSN_HYPERCALL ||
 	       insn->kind == INSN_XSETBV;
 }
 

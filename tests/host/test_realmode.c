@@ -23,7 +23,7 @@
 static bool active, nmis_blocked, sti_shadow;
 static const char *obstacle;
 static struct vm_table tables[2]; /* GDT, IDT */
-static uint64_t debug_status;
+static uint64_t debug_registers[8];
 static struct virt_ops ops;
 
 /* What reached the handlers of exits. */
@@ -66,9 +66,14 @@ static void fake_shadow_sti(struct vcpu *v)
 	sti_shadow = true;
 }
 
-static void fake_debug_trap(struct vcpu *v, uint64_t dr6)
+static uint64_t fake_get_dr(struct vcpu *v, unsigned n)
 {
-	debug_status = dr6;
+	return debug_registers[n];
+}
+
+static void fake_set_dr(struct vcpu *v, unsigned n, uint64_t value)
+{
+	debug_registers[n] = value;
 }
 
 static void fake_clear_intr_shadow(struct vcpu *v)
@@ -84,7 +89,8 @@ static const struct virt_real_ops real_ops = {
 	.set_table = fake_set_table,
 	.block_nmis = fake_block_nmis,
 	.shadow_sti = fake_shadow_sti,
-	.debug_trap = fake_debug_trap,
+	.get_dr = fake_get_dr,
+	.set_dr = fake_set_dr,
 };
 
 void exit_handle(struct vcpu *v)
@@ -322,6 +328,31 @@ static void test_cr2(void)
 	emulate_close();
 }
 
+static void test_debug_registers(void)
+{
+	open_real();
+	memset(debug_registers, 0, sizeof(debug_registers));
+	regs()->gpr[GPR_RBX] = 0x912345678;
+	REFUSE(0x0f, 0x23, 0xd3); /* mov dr2, ebx */
+	CHECK_EQ((uint32_t)debug_registers[2], 0x12345678);
+	REFUSE(0x0f, 0x21, 0xd1);
+	CHECK_EQ((uint32_t)regs()->gpr[GPR_RCX], 0x12345678);
+	REFUSE(0x0f, 0x23, 0xe3); /* dr4 is dr6 */
+	CHECK_EQ((uint32_t)debug_registers[6], 0x12345678);
+	ew.cr4 = CR4_DE;
+	REFUSE(0x0f, 0x23, 0xe3);
+	CHECK(ew.vcpu.inject.valid && ew.vcpu.inject.vector == VEC_UD);
+	ew.vcpu.inject.valid = false;
+	debug_registers[7] = 1 << 13;
+	REFUSE(0x0f, 0x21, 0xd1);
+	CHECK(ew.vcpu.inject.valid && ew.vcpu.inject.vector == VEC_DB);
+	CHECK_EQ(debug_registers[7], 0);
+	CHECK(debug_registers[6] & 1 << 13);
+	CHECK_EQ(regs()->rip, IP);
+	ew.vcpu.inject.valid = false;
+	emulate_close();
+}
+
 /* ---- events -------------------------------------------------------------------------------- */
 
 static void check_frame(uint16_t ip, uint16_t flags)
@@ -369,9 +400,12 @@ static void test_exceptions(void)
 	open_real();
 	set_vector(VEC_DB, 0x1111, 0x2222);
 	ew.vcpu.exit = (struct vm_exit){ .reason = EXIT_REAL };
+	debug_registers[6] = 0xffff0ff3;
+	debug_registers[7] = 0x2400;
 	ew.vcpu.exit.real = (struct exit_real){ .vector = VEC_DB, .type = EVENT_EXCEPTION, .dr6 = 0x4000 };
 	exit_real_mode(&ew.vcpu);
-	CHECK_EQ(debug_status, 0x4000);
+	CHECK_EQ(debug_registers[6], 0xffff4ff0);
+	CHECK_EQ(debug_registers[7], 0x400);
 	emulate_close();
 }
 
@@ -459,9 +493,9 @@ static void test_true_faults(void)
 	CHECK(ew.vcpu.inject.valid && ew.vcpu.inject.vector == VEC_GP);
 	ew.vcpu.inject.valid = false;
 	CHECK_EQ(ew.stopped[0], 0);
-	REFUSE(0x0f, 0x21, 0xc0); /* mov eax, dr0 */
+	REFUSE(0x0f, 0xae, 0x00); /* fxsave [bx+si] */
 	CHECK(strstr(ew.stopped, "cannot decode"));
-	CHECK(strstr(ew.stopped, "0f 21 c0"));
+	CHECK(strstr(ew.stopped, "0f ae 00"));
 	emulate_close();
 }
 
@@ -490,7 +524,8 @@ static void test_unreal(void)
 
 static const struct ktap_test tests[] = {
 	KTAP(test_interrupt_flag), KTAP(test_flags),      KTAP(test_iret),   KTAP(test_tables),
-	KTAP(test_exits),          KTAP(test_ports),      KTAP(test_cr2),    KTAP(test_software_interrupt),
+	KTAP(test_exits),          KTAP(test_ports),      KTAP(test_cr2),
+	KTAP(test_debug_registers), KTAP(test_software_interrupt),
 	KTAP(test_exceptions),     KTAP(test_nmi),        KTAP(test_not_active), KTAP(test_stops),
 	KTAP(test_stack_wraps),    KTAP(test_true_faults), KTAP(test_unreal),
 };

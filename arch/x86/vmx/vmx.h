@@ -108,7 +108,8 @@ void vmx_vcpu_load(struct vcpu *vcpu);
 void vmx_vcpu_put(struct vcpu *vcpu);
 void vmx_clear_debug(struct vcpu *vcpu);
 void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit);
-void vmx_debug_trap(struct vcpu *vcpu, uint64_t dr6);
+uint64_t vmx_get_dr(struct vcpu *vcpu, unsigned n);
+void vmx_set_dr(struct vcpu *vcpu, unsigned n, uint64_t value);
 
 /* vmx_paging.c */
 /* All that the processor needs to know of the guest's CR0, CR4, EFER and of real mode. */

@@ -244,5 +244,6 @@ const struct virt_real_ops vmx_real_ops = {
 	.set_table = real_set_table,
 	.block_nmis = real_block_nmis,
 	.shadow_sti = real_shadow_sti,
-	.debug_trap = vmx_debug_trap,
+	.get_dr = vmx_get_dr,
+	.set_dr = vmx_set_dr,
 };

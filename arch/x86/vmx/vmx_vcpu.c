@@ -22,8 +22,8 @@
 /* The guest runs at most this long without giving the host a turn. */
 #define TIMER_US 10000
 
-#define DR6_TRAPS 0xful /* B0-B3: of the trap before, and not of this one */
-#define DR7_GD (1ul << 13)
+#define DR7_DEFINED 0xffff23fful
+#define DR7_FIXED (1ul << 10)
 
 void vmcs_access_failed(const char *what, uint32_t field)
 {
@@ -237,14 +237,27 @@ void vmx_clear_debug(struct vcpu *vcpu)
 	debug_load(&cleared);
 }
 
-/* An exit for #DB leaves DR6 and DR7 to us (SDM vol. 3C, 28.1). */
-void vmx_debug_trap(struct vcpu *vcpu, uint64_t dr6)
+uint64_t vmx_get_dr(struct vcpu *vcpu, unsigned n)
 {
-	uint64_t old;
+	struct vmx_vcpu now = { 0 };
 
-	__asm__ volatile("mov %%db6, %0" : "=r"(old));
-	__asm__ volatile("mov %0, %%db6" : : "r"((old & ~DR6_TRAPS) | dr6));
-	vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
+	if (n == 7)
+		return vmcs_read(VMCS_GUEST_DR7);
+	debug_put(&now);
+	return n == 6 ? now.dr6 : now.dr[n & 3];
+}
+
+void vmx_set_dr(struct vcpu *vcpu, unsigned n, uint64_t value)
+{
+	struct vmx_vcpu now = { 0 };
+
+	if (n == 7) {
+		vmcs_write(VMCS_GUEST_DR7, (value & DR7_DEFINED) | DR7_FIXED);
+		return;
+	}
+	debug_put(&now);
+	*(n == 6 ? &now.dr6 : &now.dr[n & 3]) = (uint32_t)value;
+	debug_load(&now);
 }
 
 void vmx_vcpu_load(struct vcpu *vcpu)
