@@ -91,6 +91,7 @@ SHADOW_BOCHS: dict[str, dict[str, str]] = {
         "balloon": "-- rounds=40",
         "unmap": "-- rounds=100",
         "hypercall": "-- rounds=50",
+        "ptwrite": "",
     },
     "cpu": {name: "-- rounds=5" if name == "reinject" else "" for name in PACKS["cpu"] if name != "fpu"},
     "modes": {name: OPTIONS.get(name, "") for name in ("paging", "realmode", "console")},
