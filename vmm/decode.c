@@ -244,17 +244,20 @@ static bool decode_operands(struct cursor *c, uint32_t flags)
 
 /* ---- opcodes -------------------------------------------------------------------- */
 
-/* SMSW, LMSW, INVLPG: the members of 0f 01 that the guest may use with an operand. */
+/* LGDT, LIDT, SMSW, LMSW, INVLPG: the members of 0f 01 that the guest may use with an operand. */
 static enum insn_kind decode_system_operand(struct cursor *c)
 {
-	static const uint8_t kinds[8] = { [4] = INSN_SMSW, [6] = INSN_LMSW, [7] = INSN_INVLPG };
+	static const uint8_t kinds[8] = { [2] = INSN_LGDT, [3] = INSN_LIDT, [4] = INSN_SMSW,
+					  [6] = INSN_LMSW, [7] = INSN_INVLPG };
 	enum insn_kind kind = kinds[c->modrm >> 3 & 7];
 	bool memory = c->modrm >> 6 != 3;
 
-	if (!kind || (kind == INSN_INVLPG && !memory))
+	bool msw = kind == INSN_SMSW || kind == INSN_LMSW;
+
+	if (!kind || !(msw || memory))
 		return INSN_UNKNOWN;
 	c->insn->in_memory = memory;
-	c->insn->operand_size = (uint8_t)(memory ? 2 : operand_size(c));
+	c->insn->operand_size = (uint8_t)(memory && msw ? 2 : operand_size(c));
 	if (memory)
 		decode_mem(c);
 	else
@@ -276,7 +279,7 @@ static enum insn_kind decode_system_group(struct cursor *c)
 	}
 }
 
-/* MOV to and from CRn ignores mod: the operand is always a register (SDM vol. 2B, MOV—Control Registers). */
+/* MOV to and from CRn and DRn ignores mod: the operand is always a register (SDM vol. 2B, MOV—Control Registers). */
 static void decode_mov_cr(struct cursor *c)
 {
 	c->modrm = next(c);

@@ -23,13 +23,25 @@ enum insn_kind {
 	INSN_CACHE,        /* INVD, WBINVD */
 	INSN_MOV_TO_CR,    /* cr, gpr */
 	INSN_MOV_FROM_CR,
+	INSN_MOV_TO_DR,    /* cr is the debug register, gpr */
+	INSN_MOV_FROM_DR,
 	INSN_CLTS,
 	INSN_LMSW,         /* gpr, or in_memory */
 	INSN_SMSW,
 	INSN_INVLPG,       /* in_memory: the address is all that matters */
-	INSN_IN,
+	INSN_LGDT,         /* in_memory; operand_size */
+	INSN_LIDT,
+	INSN_SYSENTER,     /* SYSEXIT too */
+	INSN_RDPMC,
+	INSN_CLI,
+	INSN_STI,
+	INSN_PUSHF,        /* operand_size, of 16- and 32-bit code */
+	INSN_POPF,
+	INSN_IRET,
+	INSN_INT,          /* imm */
+	INSN_IN,           /* operand_size; imm or DX */
 	INSN_OUT,
-	INSN_INS,          /* string: rep, address_size, */
+	INSN_INS,          /* string: operand_size, rep, address_size, */
 	INSN_OUTS,         /*   and for OUTS segment */
 
 	/* One operand is in memory, always: the register forms are INSN_UNKNOWN. */

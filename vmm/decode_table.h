@@ -23,7 +23,7 @@ enum {
 	OP_NOT_16  = 1 << 15, /* never 16 bits, not even in 16-bit code; with 66, F2 or F3 none */
 	OP_SYSTEM_GROUP = 1 << 16, /* 0f 01 */
 	OP_MEM64   = 1 << 18, /* eight bytes of memory, no REX.W */
-	OP_CR      = 1 << 17, /* ModRM of a MOV to or from a control register */
+	OP_CR      = 1 << 17, /* ModRM of a MOV to or from a control or debug register */
 };
 
 struct opcode {

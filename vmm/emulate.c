@@ -14,6 +14,7 @@
 #include "vmm/emulate_operand.h"
 #include "vmm/inject.h"
 #include "vmm/insn.h"
+#include "vmm/ve.h"
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
@@ -30,6 +31,7 @@
 struct access {
 	gpa_t gpa;
 	bool memory; /* a write to memory that no mapping permits; else a device */
+	bool any;    /* or a segment's limit that is not the guest's: gpa is not known */
 };
 
 enum outcome {
@@ -175,6 +177,22 @@ static enum outcome execute(struct vcpu *vcpu, const struct insn *insn, const st
 	return AGAIN;
 }
 
+/* Memory that the guest itself may not touch: it is told, or stopped, as if it had tried. */
+static bool is_permitted(struct vcpu *vcpu, const struct operand *op, unsigned access)
+{
+	for (unsigned i = 0; i < op->pieces; i++) {
+		const struct operand_piece *p = &op->piece[i];
+		int allowed = mmu_protection(vcpu->mmu.vm, p->gpa >> PAGE_SHIFT);
+
+		if (p->device || allowed < 0 || (unsigned)allowed & access)
+			continue;
+		vcpu->exit.fault = (struct page_fault){ .gpa = p->gpa, .access = (uint8_t)access };
+		ve_deliver(vcpu);
+		return false;
+	}
+	return true;
+}
+
 static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, const struct access *a)
 {
 	uint64_t offset = decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
@@ -183,7 +201,9 @@ static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, co
 	if (!operand_locate(vcpu, insn->segment, offset, insn->operand_size,
 			    writes_memory(insn) ? ACC_W : ACC_R, &op))
 		return AGAIN;
-	if (!operand_contains(&op, a->gpa))
+	if (a->any && !is_permitted(vcpu, &op, writes_memory(insn) ? ACC_W : ACC_R))
+		return AGAIN;
+	if (!a->any && !operand_contains(&op, a->gpa))
 		return RACED;
 	return execute(vcpu, insn, &op);
 }
@@ -241,6 +261,12 @@ static bool string_in_device(const struct string *s)
 	       (s->writes && operand_in_device(&s->to));
 }
 
+static bool string_is_permitted(struct vcpu *vcpu, const struct string *s)
+{
+	return (!s->reads || is_permitted(vcpu, &s->from, ACC_R)) &&
+	       (!s->writes || is_permitted(vcpu, &s->to, ACC_W));
+}
+
 static bool string_in_memory(const struct string *s, const struct access *a)
 {
 	return a->memory && s->writes && !((s->to.piece[0].gpa ^ a->gpa) & PAGE_MASK);
@@ -259,9 +285,11 @@ static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, c
 			return RACED;
 		if (!string_locate(vcpu, insn, &s))
 			return AGAIN;
-		if (!n && !string_touches(&s, a->gpa))
+		if (!n && a->any && !string_is_permitted(vcpu, &s))
+			return AGAIN;
+		if (!n && !a->any && !string_touches(&s, a->gpa))
 			return RACED;
-		if ((n || !a->memory) && !string_in_device(&s) && !string_in_memory(&s, a))
+		if ((n || !(a->memory || a->any)) && !string_in_device(&s) && !string_in_memory(&s, a))
 			return AGAIN;
 		if (!string_element(vcpu, insn, &s))
 			return AGAIN;
@@ -362,5 +390,22 @@ bool emulate_memory_write(struct vcpu *vcpu, const struct page_fault *pf)
 		return false;
 	default:
 		return true;
+	}
+}
+
+void emulate_access(struct vcpu *vcpu)
+{
+	struct access a = { .any = true };
+	struct insn insn;
+
+	switch (fetch(vcpu, &insn)) {
+	case FETCHED:
+		emulate(vcpu, &insn, &a);
+		break;
+	case FETCH_UNKNOWN:
+		insn_stop(vcpu, &insn, "cannot emulate the instruction that faulted in real mode");
+		break;
+	default:
+		break;
 	}
 }

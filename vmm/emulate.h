@@ -18,3 +18,9 @@ void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf);
  * that we know, or none at all but the delivery of an event.
  */
 bool emulate_memory_write(struct vcpu *vcpu, const struct page_fault *pf);
+
+/*
+ * The same for an access that a segment's limit stopped, though the guest's segment may reach farther:
+ * real mode (realmode.c).
+ */
+void emulate_access(struct vcpu *vcpu);

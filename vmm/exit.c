@@ -8,6 +8,7 @@
 #include "vmm/insn.h"
 #include "vmm/intr.h"
 #include "vmm/mmio.h"
+#include "vmm/realmode.h"
 #include "vmm/ve.h"
 #include "vmm/virt.h"
 #include "vmm/vm.h"
@@ -128,6 +129,7 @@ static void (*const handlers[EXIT_REASON_COUNT])(struct vcpu *) = {
 	[EXIT_FAULT] = exit_fault,
 	[EXIT_PF] = exit_page_fault,
 	[EXIT_INVLPG] = exit_invlpg,
+	[EXIT_REAL] = exit_real_mode,
 	[EXIT_IO] = exit_io,
 	[EXIT_CPUID] = exit_cpuid,
 	[EXIT_HYPERCALL] = exit_hypercall,

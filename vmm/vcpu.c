@@ -8,6 +8,7 @@
 #include "lib/printf.h"
 #include "vmm/exit.h"
 #include "vmm/intr.h"
+#include "vmm/realmode.h"
 #include "vmm/report.h"
 #include "vmm/ve.h"
 #include "vmm/virt.h"
@@ -233,6 +234,8 @@ static void vcpu_run(struct vcpu *vcpu)
 		if (thread_should_yield())
 			thread_yield();
 		if (vcpu->mmu.root == HPA_INVALID && !load_root(vcpu))
+			continue;
+		if (!realmode_prepare(vcpu))
 			continue;
 		if (!enter_guest(vcpu)) {
 			/* However often that happens: the CPU's own interrupts get their turn. */

@@ -25,6 +25,7 @@ struct vcpu;
 	X(EXIT_FAULT, "nested-fault")  /* .fault: EPT violation, nested page fault */  \
 	X(EXIT_PF, "page-fault")       /* .pf, gva; shadow paging only: #PF, not in CR2 */ \
 	X(EXIT_INVLPG, "invlpg")       /* gva, or decode; shadow paging only */        \
+	X(EXIT_REAL, "real-mode")      /* .real: an exception of virt_real_ops' real mode */ \
 	X(EXIT_IO, "io")               /* .io */                                       \
 	X(EXIT_CPUID, "cpuid")                                                         \
 	X(EXIT_HYPERCALL, "hypercall") /* VMCALL or VMMCALL */                         \
@@ -75,6 +76,13 @@ struct exit_pf {
 	uint32_t error; /* the code that it would have pushed */
 };
 
+/* An exception in virtual-8086 mode that is real mode for the guest; the software ones have insn_len. */
+struct exit_real {
+	uint8_t vector;
+	uint8_t type; /* enum event_type */
+	uint64_t dr6; /* VEC_DB: what it sets there */
+};
+
 struct vm_exit {
 	enum exit_reason reason;
 	uint8_t insn_len;   /* 0: not given by the processor, decode it */
@@ -85,6 +93,7 @@ struct vm_exit {
 	union {
 		struct page_fault fault;
 		struct exit_pf pf;
+		struct exit_real real;
 		struct exit_io io;
 		struct exit_cr cr;
 	};
@@ -169,6 +178,25 @@ struct virt_caps {
 	bool nrips;             /* exits carry instruction lengths */
 	unsigned asids;         /* VPIDs or ASIDs */
 	char text[96];          /* features for the log: "NPT, 16 ASIDs, no NRIPS" */
+};
+
+/*
+ * Real mode, where the processor cannot have a guest in it: it is in virtual-8086 mode then, all
+ * exceptions exit as EXIT_REAL (but #UD and #PF, which do as always), no event may be in vcpu->inject at
+ * an entry, and realmode.c does what is missing.
+ */
+struct virt_real_ops {
+	/* It is like that now; and, if so, what makes the guest's state impossible in that mode, or NULL. */
+	bool (*active)(struct vcpu *vcpu);
+	const char *(*obstacle)(struct vcpu *vcpu);
+	void (*load_cs)(struct vcpu *vcpu, uint16_t selector);
+	void (*get_table)(struct vcpu *vcpu, bool idt, struct vm_table *out);
+	void (*set_table)(struct vcpu *vcpu, bool idt, const struct vm_table *table);
+	void (*block_nmis)(struct vcpu *vcpu, bool on);
+	void (*shadow_sti)(struct vcpu *vcpu);
+	/* n is 0 … 3, 6 or 7; 32 bits, and what is reserved in them is as the processor has it. */
+	uint64_t (*get_dr)(struct vcpu *vcpu, unsigned n);
+	void (*set_dr)(struct vcpu *vcpu, unsigned n, uint64_t value);
 };
 
 struct virt_ops {
@@ -266,6 +294,9 @@ struct virt_ops {
 	 * (DR6.BS and #DB at the next entry, before the next instruction).
 	 */
 	void (*pend_single_step)(struct vcpu *vcpu);
+
+	/* NULL: real mode is real mode. */
+	const struct virt_real_ops *real;
 
 	/* Everything the processor's structure says, line by line, for a report. */
 	void (*dump)(struct vcpu *vcpu, void (*emit)(const char *line));

@@ -2,6 +2,7 @@
 /* Making and freeing a VM: memory, image, vCPUs; see vm.h. */
 #include "vmm/vm.h"
 
+#include "arch/x86/cpu.h"
 #include "host/log.h"
 #include "host/machine.h"
 #include "host/object.h"
@@ -11,6 +12,8 @@
 #include "lib/util.h"
 #include "vmm/load/load.h"
 #include "vmm/virt.h"
+
+#define CPUID_PAGE_1G (1u << 26)
 
 struct vm_defaults vm_defaults(void)
 {
@@ -35,6 +38,12 @@ static int choose_paging(struct vm *vm, char *why, size_t why_size)
 	return 0;
 }
 
+/* Of ordinary tables: long mode's 1G pages are a feature, PAE's 2M pages are not. */
+static uint8_t host_leaf_level(void)
+{
+	return cpuid(0x80000001, 0).edx & CPUID_PAGE_1G ? PG_LEVEL_1G : PG_LEVEL_2M;
+}
+
 static struct mmu_vm *create_mmu(struct vm *vm, const struct vm_config *config)
 {
 	uint8_t leaf = (uint8_t)(PG_LEVEL_4K + param.max_page);
@@ -57,6 +66,7 @@ static struct mmu_vm *create_mmu(struct vm *vm, const struct vm_config *config)
 	/* Its tables are ordinary ones, and such have had Accessed and Dirty since the 80386. */
 	if (vm->shadow) {
 		cfg.format = MMU_FORMAT_SHADOW;
+		cfg.max_leaf_level = MIN(leaf, host_leaf_level());
 		cfg.root_level = 4;
 		cfg.hw_ad = true;
 		cfg.pml = cfg.nx_huge_pages = false;

@@ -140,7 +140,7 @@ static void test_random_ranges(void)
 
 	if (!ktap_need_phyllo())
 		return;
-	for (unsigned round = 0; round < ROUNDS; round++) {
+	for (unsigned round = 0, rounds = info_number_or("rounds", ROUNDS); round < rounds; round++) {
 		unsigned page = random32() % region.pages;
 		unsigned n = 1 + random32() % (round % 40 ? 16 : region.pages);
 		bool go_out = random32() & 1;

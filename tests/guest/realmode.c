@@ -6,6 +6,7 @@
  */
 #include "tests/guest/lib/guest.h"
 
+#include "tests/guest/lib/apic.h"
 #include "tests/guest/lib/mmu.h"
 #include "tests/guest/lib/x86.h"
 #include "tests/guest/realmode.h"
@@ -32,6 +33,8 @@ static void run(void)
 	volatile uint8_t *low = (volatile uint8_t *)0;
 
 	__asm__("" : "+r"(low));
+	pic_mask();
+	apic_begin();
 	copy_low(ivt, low, IVT_SIZE);
 	memcpy((void *)(uintptr_t)REAL_BASE, real_blob, real_blob_end - real_blob);
 	real_job = (struct real_job){ .phyllo = phyllo_present(), .big_addr = (uintptr_t)big_word };
@@ -82,6 +85,27 @@ static void test_injection_and_hypercall(void)
 	CHECK_EQ(real_job.hypercall, PHYLLO_ABI_VERSION);
 }
 
+static void test_own_interrupts(void)
+{
+	run();
+	CHECK_EQ(real_job.irq_masked, 0);
+	CHECK_EQ(real_job.irq_count, 2);
+}
+
+static void test_flags(void)
+{
+	run();
+	CHECK_EQ(real_job.flags, 0x7202);
+	CHECK_EQ(real_job.eflags, 0x43002);
+}
+
+static void test_debug_registers(void)
+{
+	run();
+	CHECK_EQ(real_job.dr1, 0x12345678);
+	CHECK_EQ(real_job.dr7, 0x700);
+}
+
 static void test_many_times(void)
 {
 	for (unsigned i = 0; i < CYCLES; i++) {
@@ -101,6 +125,9 @@ static const struct ktap_test tests[] = {
 	KTAP(test_interrupts),
 	KTAP(test_exits),
 	KTAP(test_injection_and_hypercall),
+	KTAP(test_own_interrupts),
+	KTAP(test_flags),
+	KTAP(test_debug_registers),
 	KTAP(test_many_times),
 };
 

@@ -24,6 +24,11 @@ struct real_job {
 	uint32_t hypercall;  /* PHYLLO_HC_VERSION */
 	uint32_t de_count, ud_count, gp_count;
 	uint32_t gp_sp_ok;   /* no error code was pushed */
+	uint32_t irq_masked; /* interrupts taken while IF was 0, … */
+	uint32_t irq_count;  /* … and behind STI, the second by a HLT */
+	uint32_t flags;      /* what PUSHF says after POPF of 0x7202 */
+	uint32_t eflags;     /* PUSHFD after POPFD of 0x43000 */
+	uint32_t dr1, dr7;   /* read back, 0x12345678 and 0x700 having been written */
 };
 
 extern struct real_job real_job;

@@ -12,6 +12,11 @@ EFER equ 0xc0000080
 CR0_PG equ 1 << 31
 HC_VERSION equ 0x50480000               ; include/phyllo/hypercall.h
 BAD_MSR equ 0x12345678
+APIC equ 0xfee00000
+APIC_EOI equ 0xb0
+APIC_ICR_LOW equ 0x300
+ICR_SELF equ 0x44000                    ; to itself, fixed, assert
+IRQ equ 0x61
 
 section .text progbits alloc exec nowrite align=16
 bits 64
@@ -181,10 +186,57 @@ real_blob:
 	vmmcall
 	mov [AT(job.hypercall)], eax
 .no_hypercall:
+	call interrupts
+	push word 0x7202
+	popf
+	pushf
+	cli
+	pop word [AT(job.flags)]
+	push dword 0x43000
+	popfd
+	pushfd
+	pop dword [AT(job.eflags)]
+	push word 2
+	popf
+	mov eax, 0x12345678
+	mov dr1, eax
+	mov eax, 0x700
+	mov dr7, eax
+	xor eax, eax
+	mov eax, dr1
+	mov [AT(job.dr1)], eax
+	mov eax, dr7
+	mov [AT(job.dr7)], eax
+	mov eax, 0x400
+	mov dr7, eax
 	mov eax, cr0
 	or al, 1
 	mov cr0, eax
 	jmp dword SEL_CODE32:return32
+
+; Two interrupts to itself: one waits for STI, one ends HLT.  The APIC is reached through gs.
+interrupts:
+	mov word [IRQ * 4], AT(on_irq)
+	mov word [IRQ * 4 + 2], 0
+	mov ebx, APIC
+	mov dword [gs:ebx + APIC_ICR_LOW], ICR_SELF | IRQ
+	times 8 nop
+	mov eax, [AT(job.irq_count)]
+	mov [AT(job.irq_masked)], eax
+	sti
+	nop
+	nop
+	cli
+	mov dword [gs:ebx + APIC_ICR_LOW], ICR_SELF | IRQ
+	sti
+	hlt
+	cli
+	ret
+
+on_irq:
+	inc dword [AT(job.irq_count)]
+	mov dword [gs:ebx + APIC_EOI], 0
+	iret
 
 on_int:
 	inc dword [AT(job.int_count)]
@@ -228,6 +280,12 @@ job:
 .ud_count:	dd 0
 .gp_count:	dd 0
 .gp_sp_ok:	dd 0
+.irq_masked:	dd 0
+.irq_count:	dd 0
+.flags:		dd 0
+.eflags:	dd 0
+.dr1:		dd 0
+.dr7:		dd 0
 job_size equ $ - job
 real_blob_end:
 

@@ -11,6 +11,8 @@
 #include "tests/guest/lib/x86.h"
 
 #define ROUNDS 100
+
+static unsigned rounds;
 #define STACK_IST 2
 #define UNMAPPED_VA 0x7000000000ul
 
@@ -119,7 +121,7 @@ static void pull(void)
 /* pull() before each instruction, both kinds of stack; without Phyllo a test of this test. */
 #define EACH_ROUND(statements)                                                 \
 	do {                                                                   \
-		for (unsigned round = 0; round < ROUNDS; round++) {            \
+		for (unsigned round = 0; round < rounds; round++) {            \
 			stack_by_balloon = round & 1;                          \
 			pull();                                                \
 			statements;                                            \
@@ -218,6 +220,7 @@ static const struct ktap_test tests[] = {
 
 int guest_main(void)
 {
+	rounds = info_number_or("rounds", ROUNDS);
 	setup();
 	return KTAP_MAIN(tests);
 }

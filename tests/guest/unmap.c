@@ -77,7 +77,7 @@ static void test_shifting_ranges(void)
 {
 	if (!ktap_need_phyllo())
 		return;
-	for (unsigned round = 0; round < ROUNDS; round++) {
+	for (unsigned round = 0, rounds = info_number_or("rounds", ROUNDS); round < rounds; round++) {
 		unsigned page = round * 7 % region.pages;
 		unsigned n = 1 + round % (region.pages - page);
 		unsigned probe = page + random32() % n;

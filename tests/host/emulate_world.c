@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/ve.h"
 #include "vmm/virt.h"
 
 /* ---- a vCPU without a processor ------------------------------------------------- */
@@ -70,6 +71,11 @@ void vm_stop_report(struct vcpu *v, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(ew.stopped, sizeof(ew.stopped), fmt, ap);
 	va_end(ap);
+}
+
+void ve_deliver(struct vcpu *v)
+{
+	ew.ves++;
 }
 
 const char *exit_reason_name(enum exit_reason reason)

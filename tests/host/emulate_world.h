@@ -34,7 +34,7 @@ struct emulate_world {
 	struct vcpu vcpu;
 	struct vm_segment segments[SEG_COUNT];
 	uint64_t cr0, cr4, efer;
-	unsigned cpl, single_steps;
+	unsigned cpl, single_steps, ves;
 	char stopped[256]; /* what vm_stop_report() was told */
 	uint8_t device[0x2000];
 	unsigned reads, writes; /* of the device */

@@ -85,6 +85,15 @@ static const struct {
 	{ ZYDIS_MNEMONIC_LODSD, INSN_LODS },	  { ZYDIS_MNEMONIC_LODSQ, INSN_LODS },
 	{ ZYDIS_MNEMONIC_MOVSB, INSN_MOVS },	  { ZYDIS_MNEMONIC_MOVSW, INSN_MOVS },
 	{ ZYDIS_MNEMONIC_MOVSD, INSN_MOVS },	  { ZYDIS_MNEMONIC_MOVSQ, INSN_MOVS },
+	{ ZYDIS_MNEMONIC_CLI, INSN_CLI },	  { ZYDIS_MNEMONIC_STI, INSN_STI },
+	{ ZYDIS_MNEMONIC_PUSHF, INSN_PUSHF },	  { ZYDIS_MNEMONIC_PUSHFD, INSN_PUSHF },
+	{ ZYDIS_MNEMONIC_PUSHFQ, INSN_PUSHF },	  { ZYDIS_MNEMONIC_POPF, INSN_POPF },
+	{ ZYDIS_MNEMONIC_POPFD, INSN_POPF },	  { ZYDIS_MNEMONIC_POPFQ, INSN_POPF },
+	{ ZYDIS_MNEMONIC_IRET, INSN_IRET },	  { ZYDIS_MNEMONIC_IRETD, INSN_IRET },
+	{ ZYDIS_MNEMONIC_IRETQ, INSN_IRET },	  { ZYDIS_MNEMONIC_INT, INSN_INT },
+	{ ZYDIS_MNEMONIC_LGDT, INSN_LGDT },	  { ZYDIS_MNEMONIC_LIDT, INSN_LIDT },
+	{ ZYDIS_MNEMONIC_SYSENTER, INSN_SYSENTER }, { ZYDIS_MNEMONIC_SYSEXIT, INSN_SYSENTER },
+	{ ZYDIS_MNEMONIC_RDPMC, INSN_RDPMC },
 };
 
 static const ZydisDecodedOperand *visible(const struct oracle *o, ZydisOperandType type)
@@ -124,6 +133,8 @@ static enum insn_kind oracle_kind(const struct oracle *o)
 
 	if (kind == INSN_MOV && is_class(o->reg, ZYDIS_REGCLASS_CONTROL))
 		return o->reg == &o->ops[0] ? INSN_MOV_TO_CR : INSN_MOV_FROM_CR;
+	if (kind == INSN_MOV && is_class(o->reg, ZYDIS_REGCLASS_DEBUG))
+		return o->reg == &o->ops[0] ? INSN_MOV_TO_DR : INSN_MOV_FROM_DR;
 	if (kind == INSN_MOVS && o->insn.meta.category != ZYDIS_CATEGORY_STRINGOP)
 		return INSN_UNKNOWN;
 	if (!insn_has_mem(kind))
@@ -150,10 +161,10 @@ static bool ask_oracle(struct oracle *o, const uint8_t *bytes, unsigned n, unsig
 	o->mem = visible(o, ZYDIS_OPERAND_TYPE_MEMORY);
 	o->reg = visible(o, ZYDIS_OPERAND_TYPE_REGISTER);
 	o->imm = visible(o, ZYDIS_OPERAND_TYPE_IMMEDIATE);
-	/* Of the two registers of a MOV to or from CRn, the control register. */
+	/* Of the two registers of a MOV to or from CRn or DRn, that one. */
 	if (o->insn.mnemonic == ZYDIS_MNEMONIC_MOV &&
 	    o->ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-	    is_class(&o->ops[1], ZYDIS_REGCLASS_CONTROL))
+	    (is_class(&o->ops[1], ZYDIS_REGCLASS_CONTROL) || is_class(&o->ops[1], ZYDIS_REGCLASS_DEBUG)))
 		o->reg = &o->ops[1];
 	return true;
 }
@@ -295,6 +306,23 @@ static void compare_string(const struct insn *insn, const struct oracle *o)
 				insn->rep);
 }
 
+/* INT, IN and OUT: the immediate, and the accumulator's size. */
+static void compare_plain(const struct insn *insn, const struct oracle *o)
+{
+	const ZydisDecodedOperand *acc = accumulator(o);
+
+	SAME(insn->has_imm, !!o->imm);
+	if (o->imm)
+		SAME((uint8_t)insn->imm, (uint8_t)o->imm->imm.value.u);
+	if (insn->kind == INSN_IN)
+		acc = &o->ops[0];
+	else if (insn->kind == INSN_OUT)
+		acc = &o->ops[1];
+	/* REX.W makes no 64-bit port. */
+	if (insn->kind != INSN_INT && insn->operand_size != 8)
+		SAME(insn->operand_size, acc->size / 8);
+}
+
 static void compare(const struct insn *insn, const struct oracle *o)
 {
 	SAME(insn->kind, oracle_kind(o));
@@ -308,8 +336,12 @@ static void compare(const struct insn *insn, const struct oracle *o)
 	else if (o->insn.meta.category == ZYDIS_CATEGORY_STRINGOP ||
 		 o->insn.meta.category == ZYDIS_CATEGORY_IOSTRINGOP)
 		compare_string(insn, o);
+	else if (insn->kind == INSN_INT || insn->kind == INSN_IN || insn->kind == INSN_OUT)
+		compare_plain(insn, o);
 	else if (insn->kind == INSN_MOV_TO_CR || insn->kind == INSN_MOV_FROM_CR)
 		SAME(insn->cr, o->reg->reg.value - ZYDIS_REGISTER_CR0);
+	else if (insn->kind == INSN_MOV_TO_DR || insn->kind == INSN_MOV_FROM_DR)
+		SAME(insn->cr, o->reg->reg.value - ZYDIS_REGISTER_DR0);
 	else if (insn->kind == INSN_LMSW || insn->kind == INSN_SMSW || insn->kind == INSN_INVLPG)
 		compare_system(insn, o);
 }
@@ -352,7 +384,8 @@ static void report(const struct insn *insn, const struct oracle *o, unsigned cod
  */
 static bool ours_is_wider(const struct insn *insn)
 {
-	return insn->kind == INSN_MOV_TO_CR || insn->kind == INSN_MOV_FROM_CR || insn->kind == INSN_HYPERCALL ||
+	return insn->kind == INSN_MOV_TO_DR || insn->kind == INSN_MOV_FROM_DR ||
+	       insn->kind == INSN_MOV_TO_CR || insn->kind == INSN_MOV_FROM_CR || insn->kind == INSN_HYPERCALL ||
 	       insn->kind == INSN_XSETBV;
 }
 

@@ -33,6 +33,7 @@ VENDOR_ALONE = {
     "vmx_host.c": "the host state that VM exit loads; VMRUN saves the host's by itself",
     "vmx_check.c": "which rule a refused guest state breaks; SVM has few, and no need of a search",
     "vmx_log.c": "the processor's log of dirtied pages; AMD-V has none",
+    "vmx_real.c": "real mode as virtual-8086 mode; SVM has paged real mode",
     "vmx_segment.c": "segment states that only VM entry checks",
 }
 # Files that carry no comment.

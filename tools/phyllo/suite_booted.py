@@ -83,6 +83,56 @@ def pack_test(platform: str, pack: str, names: Sequence[str], cmdline: str = "")
     return Test(f"{platform}/{'shadow-' if SHADOW in cmdline else ''}{pack}", run)
 
 
+# Bochs needs three minutes for those; its packs are smaller.  (options of the guest by name)
+SHADOW_BOCHS: dict[str, dict[str, str]] = {
+    "memory": {
+        "hello": "",
+        "memory": "mem=24M",
+        "balloon": "-- rounds=40",
+        "unmap": "-- rounds=100",
+        "hypercall": "-- rounds=50",
+        "ptwrite": "",
+    },
+    "cpu": {name: "-- rounds=5" if name == "reinject" else "" for name in PACKS["cpu"] if name != "fpu"},
+    "modes": {name: OPTIONS.get(name, "") for name in ("paging", "realmode", "console")},
+}
+
+# Processors of Bochs whose guests never have nested paging: without EPT, without VPIDs, the timer and the controls
+# for EFER; and with EPT, but without unrestricted guests.
+SHADOW_CPUS = {
+    "no-ept": ("core2_penryn_t9600", r"no nested paging for want of extended page tables.*no VPID, no timer"),
+    "no-unrestricted": ("corei5_lynnfield_750", r"no nested paging for want of unrestricted guests, VPID, timer"),
+}
+
+
+def small_shadow_test(pack: str) -> Test:
+    guests = SHADOW_BOCHS[pack]
+
+    def run(work: Path) -> list[Case]:
+        modules = [build.guest_module(name, options) for name, options in guests.items()]
+        spec = make_spec("bochs-vmx", modules, cmdline=SHADOW)
+        return boot_and_judge(spec, Expect(ktap=tuple(guests)), work)
+
+    return Test(f"bochs-vmx/shadow-{pack}", run)
+
+
+def unnested_test(name: str) -> Test:
+    """What the processor lacks is told, and mmu=auto does the rest: all modes, and a start by SIPI."""
+    cpu, lacks = SHADOW_CPUS[name]
+    names = ("hello", "realmode", *(("paging", "msr", "smpboot") if name == "no-ept" else ()))
+
+    def run(work: Path) -> list[Case]:
+        options = {"paging": OPTIONS["paging"], "smpboot": "vcpus=2 -- rounds=3"}
+        modules = [build.guest_module(kernel, options.get(kernel, "")) for kernel in names]
+        expect = Expect(
+            ktap=names,
+            says=[("names what is missing", lacks), ("falls back", r"hello: .*no nested paging.* shadow paging")],
+        )
+        return boot_and_judge(make_spec("bochs-vmx", modules, cpu=cpu, smp=2), expect, work)
+
+    return Test(f"bochs-vmx/shadow-{name}", run)
+
+
 # ---- what the MMU can do, in each way to map ---------------------------------------------
 
 MMU_KERNELS = ("mode", "protect", "age", "dirty", "slots", "zapall", "migrate", "nxhuge", "latency")
@@ -100,7 +150,17 @@ MMU_SIZES = {
     },
 }
 # Each fault takes the lock, and there is no fault-around: a fraction of the rounds takes as long.
-SHADOW_SIZES = {"dirty": "mib=6 rounds=2", "slots": "mib=6", "zapall": "mib=8 rounds=20"}
+SHADOW_SIZES = {
+    "qemu-svm": {"dirty": "mib=6 rounds=2", "slots": "mib=6", "zapall": "mib=8 rounds=20"},
+    "bochs-vmx": {
+        "protect": "mib=2",
+        "age": "mib=4",
+        "dirty": "mib=4 rounds=1",
+        "slots": "mib=4",
+        "zapall": "mib=2 rounds=3",
+        "migrate": "mib=2 rounds=3",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -128,8 +188,8 @@ MAPPINGS = (
 
 
 def mmu_kernel(platform: str, name: str, mapping: Mapping) -> Module:
-    sizes = SHADOW_SIZES if SHADOW in mapping.cmdline else MMU_SIZES[platform]
-    words = [sizes.get(name, "")]
+    sizes = SHADOW_SIZES if SHADOW in mapping.cmdline else MMU_SIZES
+    words = [sizes[platform].get(name, "")]
     if name == "mode":
         words.append(mapping.mode)
         if "format=" not in mapping.mode:
@@ -240,11 +300,13 @@ def booted_tests() -> list[Test]:
     tests += [smp_test("bochs-vmx", 2), smp_limit_test()]
     tests += [small_pages_test(vendor) for vendor in VENDORS]
     tests += [pack_test("qemu-svm", pack, names, SHADOW) for pack, names in PACKS.items()]
+    tests += [small_shadow_test(pack) for pack in SHADOW_BOCHS]
+    tests += [unnested_test(name) for name in SHADOW_CPUS]
     tests += [
         mapping_test(vendor, mapping)
         for vendor in reversed(VENDORS)
         for mapping in MAPPINGS
-        if vendor == "qemu-svm" or SHADOW not in mapping.cmdline
+        if vendor == "qemu-svm" or mapping.name != "shadow-4k"
     ]
     tests += [pages_1g_test()]
     return tests

@@ -66,10 +66,20 @@ SIZES = {
 
 # Faults take the lock one after the other.
 SHADOW_SIZES = {
-    "ipi": "rounds=100",
-    "smpfault": "mib=2 rounds=6",
-    "shootdown": "rounds=40",
-    "smpstress": "mib=8 rounds=8",
+    "qemu-svm": {
+        "ipi": "rounds=100",
+        "smpfault": "mib=2 rounds=6",
+        "shootdown": "rounds=40",
+        "smpstress": "mib=8 rounds=8",
+    },
+    "bochs-vmx": {
+        "smpboot": "rounds=2",
+        "ipi": "rounds=20",
+        "smptimer": "rounds=4",
+        "smpfault": "mib=2 rounds=1",
+        "shootdown": "rounds=20",
+        "smpstress": "mib=2 rounds=1",
+    },
 }
 
 
@@ -84,7 +94,7 @@ def smp_test(platform: str, vcpus: int, cmdline: str = "") -> Test:
     """Every kernel for several processors, each by itself with all the CPUs."""
 
     def run(work: Path) -> list[Case]:
-        sizes = {**SIZES[platform, vcpus], **(SHADOW_SIZES if SHADOW in cmdline else {})}
+        sizes = {**SIZES[platform, vcpus], **(SHADOW_SIZES[platform] if SHADOW in cmdline else {})}
         modules = [smp_kernel(name, vcpus, sizes.get(name, "")) for name in KERNELS]
         spec = make_spec(platform, modules, smp=2, cmdline=cmdline)
         return boot_and_judge(spec, Expect(ktap=KERNELS), work)
@@ -247,6 +257,7 @@ def share_test(platform: str) -> Test:
 def smp_tests() -> list[Test]:
     tests = [shootdown_test(), *(smp_test(platform, vcpus) for platform, vcpus in SIZES)]
     tests += [smp_test("qemu-svm", vcpus, SHADOW) for vcpus in (2, 4)]
+    tests += [smp_test("bochs-vmx", 2, SHADOW)]
     for make in (share_test, together_test, canary_test, hog_test, environment_test):
         tests += [make(vendor) for vendor in VENDORS]
     return tests

@@ -11,6 +11,10 @@
 /* ---- capability MSRs (appendix A) ---------------------------------------------------- */
 
 #define MSR_VMX_BASIC 0x480
+#define MSR_VMX_PIN 0x481 /* the same of processors without TRUE controls */
+#define MSR_VMX_PROC 0x482
+#define MSR_VMX_EXIT 0x483
+#define MSR_VMX_ENTRY 0x484
 #define MSR_VMX_MISC 0x485
 #define MSR_VMX_CR0_FIXED0 0x486
 #define MSR_VMX_CR0_FIXED1 0x487
@@ -114,7 +118,7 @@
 #define VMX_REASONS(X)                                                                  \
 	X(EXCEPTION_NMI, 0) X(EXTERNAL_INTERRUPT, 1) X(TRIPLE_FAULT, 2) X(INIT, 3)      \
 	X(INTR_WINDOW, 7) X(NMI_WINDOW, 8) X(TASK_SWITCH, 9) X(CPUID, 10) X(GETSEC, 11) X(HLT, 12)       \
-	X(INVD, 13) X(RDPMC, 15) X(VMCALL, 18) X(VMCLEAR, 19) X(VMLAUNCH, 20)           \
+	X(INVD, 13) X(INVLPG, 14) X(RDPMC, 15) X(VMCALL, 18) X(VMCLEAR, 19) X(VMLAUNCH, 20)           \
 	X(VMPTRLD, 21) X(VMPTRST, 22) X(VMREAD, 23) X(VMRESUME, 24) X(VMWRITE, 25)      \
 	X(VMXOFF, 26) X(VMXON, 27) X(CR_ACCESS, 28) X(IO, 30) X(RDMSR, 31)              \
 	X(WRMSR, 32) X(INVALID_STATE, 33) X(MSR_LOADING, 34) X(MWAIT, 36)               \
@@ -154,6 +158,8 @@ enum vmcs_field {
 	VMCS_HOST_TR = 0x0c0c,
 
 	VMCS_MSR_BITMAP = 0x2004,
+	VMCS_EXIT_MSR_LOAD_ADDR = 0x2008,
+	VMCS_ENTRY_MSR_LOAD_ADDR = 0x200a,
 	VMCS_PML = 0x200e,
 	VMCS_VIRTUAL_APIC = 0x2012,
 	VMCS_EPTP = 0x201a,

@@ -58,12 +58,12 @@ static void read_cap(struct vmx_cap *cap)
 		.cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0),
 		.cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1),
 	};
-	if (!(cap->basic & VMX_BASIC_TRUE_CONTROLS))
-		return;
-	cap->pin = rdmsr(MSR_VMX_TRUE_PIN);
-	cap->proc = rdmsr(MSR_VMX_TRUE_PROC);
-	cap->exit = rdmsr(MSR_VMX_TRUE_EXIT);
-	cap->entry = rdmsr(MSR_VMX_TRUE_ENTRY);
+	bool has_true = cap->basic & VMX_BASIC_TRUE_CONTROLS;
+
+	cap->pin = rdmsr(has_true ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN);
+	cap->proc = rdmsr(has_true ? MSR_VMX_TRUE_PROC : MSR_VMX_PROC);
+	cap->exit = rdmsr(has_true ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT);
+	cap->entry = rdmsr(has_true ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY);
 	if (cap->proc >> 32 & PROC_SECONDARY)
 		cap->proc2 = rdmsr(MSR_VMX_PROC2);
 	if (cap->proc2 >> 32 & (PROC2_EPT | PROC2_VPID))
@@ -216,5 +216,6 @@ const struct virt_ops vmx_ops = {
 	.trap_cr8_write = vmx_trap_cr8_write,
 	.clear_intr_shadow = vmx_clear_intr_shadow,
 	.pend_single_step = vmx_pend_single_step,
+	.real = &vmx_real_ops,
 	.dump = vmx_dump,
 };

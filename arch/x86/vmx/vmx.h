@@ -8,6 +8,8 @@
  *   vmx_host.c      the host's state, and its events that arrived in the guest
  *   vmx_log.c       the log of dirtied pages (PML)
  *   vmx_state.c     registers, segments and MSRs of the guest (pure, but for the last)
+ *   vmx_paging.c    control registers as the processor has them, roots (pure)
+ *   vmx_real.c      real mode as virtual-8086 mode, without unrestricted guests (pure)
  *   vmx_segment.c   what VM entry demands of segments (pure)
  *   vmx_event.c     injection, reinjection, interrupt window (pure)
  *   vmx_exit.c      from the processor's exit information to struct vm_exit (pure)
@@ -35,6 +37,7 @@ struct vmx_cap {
 /* What every vCPU starts with. */
 struct vmx_controls {
 	uint32_t pin, proc, proc2, exit, entry;
+	const char *lacks;  /* for nested paging; NULL: EPT and unrestricted guests can be had */
 	uint64_t eptp_bits; /* of EPTP, beside the root's address */
 	bool pml;           /* PROC2_PML can be had; it is on only while wanted */
 };
@@ -45,6 +48,9 @@ int vmx_controls_choose(const struct vmx_cap *cap, struct vmx_controls *out, cha
 void vmx_controls_describe(const struct vmx_cap *cap, const struct vmx_controls *ctl,
 			   struct virt_caps *caps);
 
+/* The VMCS of this processor has the field (SDM vol. 3D, appendix B). */
+bool vmx_has_field(uint32_t field);
+
 /* Of the CPU that was probed; cpu_enable() checks that every other one has the same. */
 extern struct vmx_cap vmx_cap;
 extern struct vmx_controls vmx_controls;
@@ -53,9 +59,20 @@ extern struct vmx_controls vmx_controls;
 
 #define VMX_NO_CPU (~0u)
 #define DR6_RESET 0xffff0ff0ul
+#define PAT_RESET 0x0007040600070406ul
 
 /* MSRs that VM entry and exit leave alone and the hypervisor itself has no use for. */
 #define VMX_SWITCHED_MSRS 5
+
+/* What the guest believes of what real mode cannot be without unrestricted guests (vmx_real.c). */
+struct vmx_real {
+	bool on; /* the guest is in real mode, the processor in virtual-8086 mode */
+	bool nmi_blocked; /* while on: the guest has taken an NMI */
+	uint64_t sysenter_cs; /* while on */
+	struct vm_segment seg[SEG_COUNT]; /* as last written by us; TR only while on */
+	uint16_t given[SEG_COUNT]; /* behind real mode: the selector that the VMCS got in its place */
+	const char *obstacle; /* the guest cannot be entered like that */
+};
 
 struct vmx_vcpu {
 	uint64_t vmcs_pa;         /* the three pages of the processor's structures */
@@ -66,6 +83,12 @@ struct vmx_vcpu {
 	unsigned last_cpu;        /* where its translations may be cached */
 	bool flush_ept, flush_vpid; /* owed before the next entry */
 	uint64_t eptp;
+	bool shadow;              /* paging: no EPT, and so no unrestricted guest */
+	uint64_t cr3;             /* the guest's, with shadow paging; else the VMCS has it */
+	uint64_t efer;            /* the guest's */
+	uint64_t pat;             /* the guest's; the processor has it with nested paging only */
+	struct vmx_real real;
+	uint64_t msr_lists_pa;    /* EFER, where the controls cannot load it; or PAGES_NONE */
 	uint32_t proc, proc2, entry; /* control words that change, as they are in the VMCS */
 	uint64_t log_pa;          /* 512 addresses; PAGES_NONE without PML */
 	uint64_t msr[VMX_SWITCHED_MSRS];      /* the guest's, while not loaded */
@@ -85,8 +108,30 @@ void vmx_vcpu_load(struct vcpu *vcpu);
 void vmx_vcpu_put(struct vcpu *vcpu);
 void vmx_clear_debug(struct vcpu *vcpu);
 void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit);
+uint64_t vmx_get_dr(struct vcpu *vcpu, unsigned n);
+void vmx_set_dr(struct vcpu *vcpu, unsigned n, uint64_t value);
+
+/* vmx_paging.c */
+/* All that the processor needs to know of the guest's CR0, CR4, EFER and of real mode. */
+void vmx_paging_update(struct vcpu *vcpu);
+/* The VMCS is new: EFER moves with lists of MSRs, not with controls. */
+void vmx_msr_lists_init(struct vmx_vcpu *v, uint64_t host_efer);
 void vmx_set_root(struct vcpu *vcpu, hpa_t root);
 void vmx_flush_tlb(struct vcpu *vcpu);
+
+/* vmx_real.c */
+extern const struct virt_real_ops vmx_real_ops;
+/* The guest goes into or out of real mode; its CR0.PE says so already. */
+void vmx_real_switch(struct vcpu *vcpu, bool on);
+/* The same from nowhere: it is in real mode with these segments, or is not, and they are written already. */
+void vmx_real_reset(struct vcpu *vcpu, bool on, const struct vm_segment seg[SEG_COUNT]);
+/* What the VMCS says of a segment, made into what the guest believes. */
+void vmx_real_see(const struct vmx_vcpu *v, enum vm_seg which, struct vm_segment *seg);
+/* RFLAGS on its way to the processor, and back into flags. */
+/* Exceptions that exit. */
+uint32_t vmx_real_exceptions(const struct vmx_vcpu *v);
+uint64_t vmx_real_flags_in(const struct vmx_vcpu *v, uint64_t flags);
+uint64_t vmx_real_flags_out(const struct vmx_vcpu *v, uint64_t hw, uint64_t flags);
 
 /* vmx_log.c */
 /* Before each entry: the processor logs while some dirty log of the VM wants it. */
@@ -107,6 +152,7 @@ uint64_t vmx_get_efer(struct vcpu *vcpu);
 void vmx_set_efer(struct vcpu *vcpu, uint64_t efer);
 unsigned vmx_get_cpl(struct vcpu *vcpu);
 void vmx_get_code(struct vcpu *vcpu, struct vm_code *out);
+void vmx_write_segment(enum vm_seg seg, struct vm_segment s);
 void vmx_get_segment(struct vcpu *vcpu, enum vm_seg seg, struct vm_segment *out);
 int vmx_get_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 int vmx_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
@@ -155,12 +201,14 @@ enum {
 	EXIT_NEEDS_EVENT = 1 << 3,
 	EXIT_NEEDS_CR0 = 1 << 4, /* as the guest sees it */
 	EXIT_NEEDS_GVA = 1 << 5,
+	EXIT_NEEDS_ERROR = 1 << 6,
 };
 
 struct vmx_exit_info {
 	uint32_t reason; /* or REASON_VMFAIL, with the VM-instruction error as qualification */
 	uint32_t insn_len;
 	uint32_t event; /* exit interruption information */
+	uint32_t error; /* its error code */
 	uint64_t qualification;
 	uint64_t gpa;
 	uint64_t gva; /* meaningless unless the qualification says that there is one */

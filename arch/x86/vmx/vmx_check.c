@@ -8,6 +8,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
+#include "host/machine.h"
 #include "lib/util.h"
 
 #define ATTR_TYPE(attr) ((attr) & 0xf)
@@ -31,6 +32,27 @@ static bool in_ia32e(void)
 	return vmcs_read(VMCS_ENTRY) & VMENTRY_IA32E;
 }
 
+/* Without unrestricted guests protection and paging are always on, and selectors matter. */
+static bool is_restricted(void)
+{
+	return !vmx_has_field(VMCS_PROC2) || !(vmcs_read(VMCS_PROC2) & PROC2_UNRESTRICTED);
+}
+
+static bool has_ept(void)
+{
+	return vmx_has_field(VMCS_PROC2) && vmcs_read(VMCS_PROC2) & PROC2_EPT;
+}
+
+static bool in_vm86(void)
+{
+	return vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_VM;
+}
+
+static uint16_t selector(unsigned seg)
+{
+	return (uint16_t)vmcs_read(VMCS_GUEST_SELECTOR(seg));
+}
+
 static bool is_pae(void)
 {
 	return vmcs_read(VMCS_GUEST_CR0) & CR0_PG && vmcs_read(VMCS_GUEST_CR4) & CR4_PAE &&
@@ -42,8 +64,9 @@ static bool is_pae(void)
 static bool cr0_fixed(void)
 {
 	uint64_t cr0 = vmcs_read(VMCS_GUEST_CR0);
+	uint64_t fixed0 = vmx_cap.cr0_fixed0 & (is_restricted() ? ~0ul : ~(CR0_PE | CR0_PG));
 
-	return (vmx_cap.cr0_fixed0 & ~(CR0_PE | CR0_PG) & ~cr0) || (cr0 & ~vmx_cap.cr0_fixed1);
+	return (fixed0 & ~cr0) || (cr0 & ~vmx_cap.cr0_fixed1);
 }
 
 static bool paging_without_pe(void)
@@ -76,6 +99,8 @@ static bool cr3_high(void)
 
 static bool lma_wrong(void)
 {
+	if (!vmx_has_field(VMCS_GUEST_EFER))
+		return false;
 	uint64_t efer = vmcs_read(VMCS_GUEST_EFER);
 	bool lma = efer & EFER_LMA;
 
@@ -96,7 +121,7 @@ static bool sysenter_not_canonical(void)
 
 static bool pat_undefined(void)
 {
-	return !vmx_pat_valid(vmcs_read(VMCS_GUEST_PAT));
+	return vmx_has_field(VMCS_GUEST_PAT) && !vmx_pat_valid(vmcs_read(VMCS_GUEST_PAT));
 }
 
 static bool table_not_canonical(void)
@@ -117,16 +142,21 @@ static bool rflags_reserved(void)
 
 static bool v86_outside_protected_mode(void)
 {
-	return vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_VM &&
+	return in_vm86() &&
 	       (in_ia32e() || !(vmcs_read(VMCS_GUEST_CR0) & CR0_PE));
 }
 
 static bool pdpte_reserved(void)
 {
 	unsigned maxphyaddr = cpuid(0x80000008, 0).eax & 0xff;
+	const uint64_t *table = NULL;
 
-	for (unsigned i = 0; i < 4 && is_pae(); i++)
-		if (!vmx_pdpte_valid(vmcs_read(VMCS_PDPTE(i)), maxphyaddr))
+	if (!is_pae())
+		return false;
+	if (!has_ept())
+		table = machine_phys_to_virt(vmcs_read(VMCS_GUEST_CR3) & 0xffffffe0);
+	for (unsigned i = 0; i < 4; i++)
+		if (!vmx_pdpte_valid(table ? table[i] : vmcs_read(VMCS_PDPTE(i)), maxphyaddr))
 			return true;
 	return false;
 }
@@ -169,15 +199,43 @@ static bool segment_base(void)
 	       (usable(VMCS_SEG_LDTR) && !vmx_canonical(vmcs_read(VMCS_GUEST_BASE(VMCS_SEG_LDTR))));
 }
 
+static bool vm86_shape(void)
+{
+	for (unsigned seg = SEG_ES; seg <= SEG_GS && in_vm86(); seg++)
+		if (vmcs_read(VMCS_GUEST_BASE(seg)) != (uint64_t)selector(seg) << 4 ||
+		    vmcs_read(VMCS_GUEST_LIMIT(seg)) != 0xffff || attr(seg) != 0xf3)
+			return true;
+	return false;
+}
+
+/* In selectors as in descriptors; what is conforming, types 12 to 15, may be of any level. */
+static bool selector_rpl(void)
+{
+	if (in_vm86() || !is_restricted())
+		return false;
+	if ((selector(SEG_SS) ^ selector(SEG_CS)) & 3 ||
+	    (selector(SEG_SS) & 3) != SEG_ATTR_DPL(attr(SEG_SS)))
+		return true;
+	for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++)
+		if (seg != SEG_CS && seg != SEG_SS && usable(seg) && ATTR_TYPE(attr(seg)) < 12 &&
+		    SEG_ATTR_DPL(attr(seg)) < (selector(seg) & 3u))
+			return true;
+	return false;
+}
+
 static bool cs_type(void)
 {
+	if (in_vm86())
+		return false;
 	unsigned type = ATTR_TYPE(attr(SEG_CS));
 
-	return !usable(SEG_CS) || (type != 3 && (type & 9) != 9);
+	return !usable(SEG_CS) || ((type != 3 || is_restricted()) && (type & 9) != 9);
 }
 
 static bool cs_dpl(void)
 {
+	if (in_vm86())
+		return false;
 	unsigned dpl = SEG_ATTR_DPL(attr(SEG_CS)), ss_dpl = SEG_ATTR_DPL(attr(SEG_SS));
 
 	switch (ATTR_TYPE(attr(SEG_CS))) {
@@ -293,6 +351,8 @@ static const struct rule {
 	{ segment_shape, "a usable segment is not present, not accessed, or has reserved bits" },
 	{ segment_limit, "a segment's granularity bit does not fit its limit" },
 	{ segment_base, "a segment's base is too high or not canonical" },
+	{ vm86_shape, "a segment of virtual-8086 mode is not 64K at its selector times 16, level 3" },
+	{ selector_rpl, "a selector's RPL does not fit CS or the segment's DPL" },
 	{ cs_type, "CS is no code segment" },
 	{ cs_dpl, "CS.DPL does not fit SS.DPL" },
 	{ cs_l_and_d, "CS.L and CS.D both set in IA-32e mode" },

@@ -131,8 +131,9 @@ static void dump_fields(void (*emit)(const char *line))
 		int n = lib_snprintf(line, sizeof(line), "vmx:");
 
 		for (unsigned j = i; j < MIN(i + 3, (unsigned)ARRAY_SIZE(fields)); j++)
-			n += lib_snprintf(line + n, sizeof(line) - (size_t)n, " %s %lx",
-					  fields[j].name, vmcs_read(fields[j].field));
+			if (vmx_has_field(fields[j].field))
+				n += lib_snprintf(line + n, sizeof(line) - (size_t)n, " %s %lx",
+						  fields[j].name, vmcs_read(fields[j].field));
 		emit(line);
 	}
 }

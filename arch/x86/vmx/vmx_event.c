@@ -30,6 +30,8 @@ void vmx_event_inject(struct vcpu *vcpu)
 
 	if (!event->valid)
 		return;
+	if (vmx_of(vcpu)->real.on)
+		panic("event %u is to go through the IDT in real mode", event->vector);
 	event->valid = false;
 	vmcs_write(VMCS_ENTRY_EVENT, vmx_event_encode(event, vmcs_read(VMCS_CR0_SHADOW) & CR0_PE));
 	if (event->has_error)
@@ -92,19 +94,21 @@ bool vmx_request_intr_window(struct vcpu *vcpu, bool on)
 /* Some processors refuse to inject an NMI in the shadow of STI (SDM vol. 3C, 27.3.1.5). */
 bool vmx_nmi_allowed(struct vcpu *vcpu)
 {
-	return !(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) &
+	return !vmx_of(vcpu)->real.nmi_blocked &&
+	       !(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) &
 		 (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 }
 
 /*
  * The NMI window may open inside the shadow of STI, where nothing could be injected: then
- * IF is 1 and the interrupt window, which opens behind the shadow, does as well.
+ * IF is 1 and the interrupt window, which opens behind the shadow, does as well.  While real mode's
+ * software state blocks NMIs no window would stay shut: the IRET that is emulated looks again.
  */
 void vmx_request_nmi_window(struct vcpu *vcpu, bool on)
 {
 	bool sti = on && (vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_STI);
 
-	set_proc(vcpu, PROC_NMI_WINDOW, on && !sti);
+	set_proc(vcpu, PROC_NMI_WINDOW, on && !sti && !vmx_of(vcpu)->real.nmi_blocked);
 	if (sti)
 		set_proc(vcpu, PROC_INTR_WINDOW, true);
 }

@@ -18,7 +18,7 @@
 static const struct {
 	uint8_t reason_plus_1, needs;
 } reasons[REASON_COUNT] = {
-	ROW(EXCEPTION_NMI, EXIT_UNKNOWN, EXIT_NEEDS_EVENT),
+	ROW(EXCEPTION_NMI, EXIT_REAL, QUAL | INSN | EXIT_NEEDS_EVENT | EXIT_NEEDS_ERROR),
 	ROW(EXTERNAL_INTERRUPT, EXIT_INTR, 0),
 	ROW(TRIPLE_FAULT, EXIT_TRIPLE_FAULT, 0),
 	ROW(INTR_WINDOW, EXIT_INTR_WINDOW, 0),
@@ -28,6 +28,7 @@ static const struct {
 	ROW(GETSEC, EXIT_VIRT_INSN, INSN),
 	ROW(HLT, EXIT_HLT, INSN),
 	ROW(INVD, EXIT_INVD, INSN),
+	ROW(INVLPG, EXIT_INVLPG, QUAL | INSN),
 	ROW(RDPMC, EXIT_VIRT_INSN, INSN),
 	ROW(VMCALL, EXIT_HYPERCALL, INSN),
 	ROW(VMCLEAR, EXIT_VIRT_INSN, INSN),
@@ -73,16 +74,31 @@ unsigned vmx_exit_needs(uint32_t reason)
 
 /*
  * Only the exceptions of our exception bitmap come here, and NMIs.  A machine check that the
- * host survived needs nothing more, like an NMI.
+ * host survived needs nothing more, like an NMI.  Those that are not named exit in real mode only.
  */
-static void decode_exception(uint32_t event, struct vm_exit *exit)
+static void decode_exception(const struct vmx_exit_info *info, struct vm_exit *exit)
 {
-	exit->hw_info[0] = event;
-	if (EVENT_INFO_TYPE(event) == EVENT_NMI || (event & EVENT_INFO_VECTOR) == VEC_MC)
+	uint8_t vector = info->event & EVENT_INFO_VECTOR;
+	uint8_t type = EVENT_INFO_TYPE(info->event);
+
+	exit->hw_info[0] = info->event;
+	exit->hw_info[1] = info->qualification;
+	if (type == EVENT_NMI || vector == VEC_MC) {
 		exit->reason = EXIT_NMI;
-	else if (EVENT_INFO_TYPE(event) == EVENT_EXCEPTION &&
-		 (event & EVENT_INFO_VECTOR) == VEC_UD)
+	} else if (vector == VEC_UD) {
 		exit->reason = EXIT_UD;
+	} else if (vector == VEC_PF) {
+		exit->reason = EXIT_PF;
+		exit->gva_valid = true;
+		exit->gva = info->qualification;
+		exit->pf.error = info->error;
+	} else {
+		exit->real = (struct exit_real){ .vector = vector, .type = type,
+						 .dr6 = vector == VEC_DB ? info->qualification : 0 };
+	}
+	/* Faults have no instruction length: the field holds what it held before. */
+	if (type != EVENT_SOFT_TRAP && type != EVENT_PRIV_TRAP)
+		exit->insn_len = 0;
 }
 
 /*
@@ -137,8 +153,9 @@ static void decode_cr(const struct vmx_exit_info *info, struct vm_exit *exit)
 		exit->cr.has_value = true;
 		exit->cr.value = (info->cr0 & ~(CR0_MP | CR0_EM | CR0_TS)) | msw;
 		break;
-	default: /* reads exit for CR3 and CR8 only, which we do not ask for */
-		exit->reason = EXIT_UNKNOWN;
+	default: /* CR3's, of shadow paging; CR8's exit for nobody */
+		exit->reason = exit->cr.cr == 3 ? EXIT_CR_READ : EXIT_UNKNOWN;
+		exit->cr.gpr = q >> 8 & 0xf;
 	}
 }
 
@@ -159,7 +176,11 @@ void vmx_exit_decode(const struct vmx_exit_info *info, struct vm_exit *exit)
 	}
 	switch (basic) {
 	case REASON_EXCEPTION_NMI:
-		decode_exception(info->event, exit);
+		decode_exception(info, exit);
+		break;
+	case REASON_INVLPG:
+		exit->gva_valid = true;
+		exit->gva = info->qualification;
 		break;
 	case REASON_EPT_VIOLATION:
 		decode_ept_violation(info, exit);

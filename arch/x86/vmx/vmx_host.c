@@ -49,8 +49,10 @@ void vmx_host_save(void)
 	vmcs_write(VMCS_HOST_CR0, read_cr0());
 	vmcs_write(VMCS_HOST_CR3, read_cr3());
 	vmcs_write(VMCS_HOST_CR4, read_cr4());
-	vmcs_write(VMCS_HOST_EFER, rdmsr(MSR_EFER));
-	vmcs_write(VMCS_HOST_PAT, rdmsr(MSR_PAT));
+	if (vmx_has_field(VMCS_HOST_EFER))
+		vmcs_write(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+	if (vmx_has_field(VMCS_HOST_PAT))
+		vmcs_write(VMCS_HOST_PAT, rdmsr(MSR_PAT));
 	vmcs_write(VMCS_HOST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
 	vmcs_write(VMCS_HOST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
 	vmcs_write(VMCS_HOST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));

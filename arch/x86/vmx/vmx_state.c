@@ -3,7 +3,7 @@
  * The guest's registers in the VMCS.
  *
  * Every bit of CR0 and CR4 is ours: a MOV exits, the guest reads the shadow, and
- * the real field is the guest's value with what VT-x needs in it.
+ * the real field is the guest's value with what VT-x needs in it (vmx_paging.c).
  */
 #include "arch/x86/vmx/vmx.h"
 
@@ -30,9 +30,11 @@ void vmx_get_segment(struct vcpu *vcpu, enum vm_seg seg, struct vm_segment *out)
 		.limit = (uint32_t)vmcs_read(VMCS_GUEST_LIMIT(n)),
 		.base = vmcs_read(VMCS_GUEST_BASE(n)),
 	};
+	if (vmx_of(vcpu)->shadow)
+		vmx_real_see(vmx_of(vcpu), seg, out);
 }
 
-static void set_segment(enum vm_seg seg, struct vm_segment s)
+void vmx_write_segment(enum vm_seg seg, struct vm_segment s)
 {
 	unsigned n = vmcs_segment(seg);
 
@@ -43,50 +45,13 @@ static void set_segment(enum vm_seg seg, struct vm_segment s)
 	vmcs_write(VMCS_GUEST_BASE(n), s.base);
 }
 
-/* The processor itself takes SS.DPL for it, in every mode. */
+/* The processor itself takes SS.DPL for it, in every mode; real mode has no levels. */
 unsigned vmx_get_cpl(struct vcpu *vcpu)
 {
-	return SEG_ATTR_DPL((uint32_t)vmcs_read(VMCS_GUEST_ATTR(SEG_SS)));
+	return vmx_of(vcpu)->real.on ? 0 : SEG_ATTR_DPL((uint32_t)vmcs_read(VMCS_GUEST_ATTR(SEG_SS)));
 }
 
 /* ---- control registers --------------------------------------------------------------- */
-
-/*
- * CD and NW stay the host's: memory types come from the EPT, and a guest that
- * boots with its caches off would be slow for no reason.
- */
-static void write_guest_cr0(uint64_t value)
-{
-	uint64_t fixed0 = vmx_cap.cr0_fixed0 & ~(CR0_PE | CR0_PG);
-
-	vmcs_write(VMCS_CR0_SHADOW, value);
-	vmcs_write(VMCS_GUEST_CR0,
-		   ((value & ~(CR0_CD | CR0_NW)) | fixed0) & vmx_cap.cr0_fixed1);
-}
-
-/* MCE is the host's: without it a machine check would be a shutdown, not an exit. */
-static void write_guest_cr4(uint64_t value)
-{
-	vmcs_write(VMCS_CR4_SHADOW, value);
-	vmcs_write(VMCS_GUEST_CR4,
-		   (value | (vmcs_read(VMCS_HOST_CR4) & CR4_MCE) | vmx_cap.cr4_fixed0) &
-			   vmx_cap.cr4_fixed1);
-}
-
-/* In IA-32e mode the TSS is a 64-bit one, type 11; software that came from 16-bit code had 3. */
-static void write_guest_efer(struct vmx_vcpu *v, uint64_t efer)
-{
-	uint32_t entry = efer & EFER_LMA ? v->entry | VMENTRY_IA32E : v->entry & ~VMENTRY_IA32E;
-
-	vmcs_write(VMCS_GUEST_EFER, efer);
-	if (entry == v->entry)
-		return;
-	v->entry = entry;
-	vmcs_write(VMCS_ENTRY, entry);
-	if (efer & EFER_LMA)
-		vmcs_write(VMCS_GUEST_ATTR(VMCS_SEG_TR),
-			   vmcs_read(VMCS_GUEST_ATTR(VMCS_SEG_TR)) | 11);
-}
 
 /*
  * With PAE paging the processor keeps four entries of the top table, read when
@@ -100,7 +65,7 @@ static void load_pdptes(struct vcpu *vcpu)
 	unsigned maxphyaddr = cpuid(0x80000008, 0).eax & 0xff;
 
 	if (!(vmcs_read(VMCS_CR0_SHADOW) & CR0_PG) || !(vmcs_read(VMCS_CR4_SHADOW) & CR4_PAE) ||
-	    vmcs_read(VMCS_GUEST_EFER) & EFER_LMA)
+	    vmx_of(vcpu)->efer & EFER_LMA)
 		return;
 	bool readable = !mmu_read_guest(vcpu->mmu.vm, table, pdpte, sizeof(pdpte));
 
@@ -113,33 +78,69 @@ static void load_pdptes(struct vcpu *vcpu)
 
 uint64_t vmx_get_cr(struct vcpu *vcpu, unsigned cr)
 {
-	return vmcs_read(cr == 0 ? VMCS_CR0_SHADOW : cr == 4 ? VMCS_CR4_SHADOW : VMCS_GUEST_CR3);
+	const struct vmx_vcpu *v = vmx_of(vcpu);
+
+	if (cr == 3)
+		return v->shadow ? v->cr3 : vmcs_read(VMCS_GUEST_CR3);
+	return vmcs_read(cr == 0 ? VMCS_CR0_SHADOW : VMCS_CR4_SHADOW);
+}
+
+static void set_cr0(struct vcpu *vcpu, uint64_t value)
+{
+	struct vmx_vcpu *v = vmx_of(vcpu);
+	bool real = v->shadow && !(value & CR0_PE);
+
+	vmcs_write(VMCS_CR0_SHADOW, value);
+	if (real != v->real.on)
+		vmx_real_switch(vcpu, real);
+}
+
+static void set_cr3(struct vcpu *vcpu, uint64_t value)
+{
+	vmx_of(vcpu)->cr3 = value;
+	if (!vmx_of(vcpu)->shadow)
+		vmcs_write(VMCS_GUEST_CR3, value);
 }
 
 /* Any of these may change what a linear address means: its translations go. */
+static void paging_changed(struct vcpu *vcpu)
+{
+	vmx_paging_update(vcpu);
+	if (!vmx_of(vcpu)->shadow)
+		load_pdptes(vcpu);
+	vmx_of(vcpu)->flush_vpid = true;
+}
+
 void vmx_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value)
 {
 	if (cr == 0)
-		write_guest_cr0(value);
+		set_cr0(vcpu, value);
 	else if (cr == 4)
-		write_guest_cr4(value);
+		vmcs_write(VMCS_CR4_SHADOW, value);
 	else
-		vmcs_write(VMCS_GUEST_CR3, value);
-	load_pdptes(vcpu);
-	vmx_of(vcpu)->flush_vpid = true;
+		set_cr3(vcpu, value);
+	paging_changed(vcpu);
 }
 
 uint64_t vmx_get_efer(struct vcpu *vcpu)
 {
-	return vmcs_read(VMCS_GUEST_EFER);
+	return vmx_of(vcpu)->efer;
+}
+
+void vmx_set_efer(struct vcpu *vcpu, uint64_t efer)
+{
+	vmx_of(vcpu)->efer = efer;
+	paging_changed(vcpu);
 }
 
 void vmx_get_code(struct vcpu *vcpu, struct vm_code *out)
 {
-	uint32_t attr = (uint32_t)vmcs_read(VMCS_GUEST_ATTR(SEG_CS));
 	uint64_t efer = vmx_get_efer(vcpu);
-	bool long_mode = (attr & SEG_ATTR_L) && (efer & EFER_LMA);
-	uint64_t base = long_mode ? 0 : vmcs_read(VMCS_GUEST_BASE(SEG_CS));
+	struct vm_segment cs;
+
+	vmx_get_segment(vcpu, SEG_CS, &cs);
+	bool long_mode = (cs.attr & SEG_ATTR_L) && (efer & EFER_LMA);
+	uint64_t base = long_mode ? 0 : cs.base;
 
 	*out = (struct vm_code){
 		.cr0 = vmx_get_cr(vcpu, 0),
@@ -147,16 +148,9 @@ void vmx_get_code(struct vcpu *vcpu, struct vm_code *out)
 		.cr4 = vmx_get_cr(vcpu, 4),
 		.efer = efer,
 		.gva = long_mode ? vcpu->regs.rip : (uint32_t)(base + vcpu->regs.rip),
-		.size = long_mode ? 8 : attr & SEG_ATTR_DB ? 4 : 2,
+		.size = long_mode ? 8 : cs.attr & SEG_ATTR_DB ? 4 : 2,
 		.cpl = vmx_get_cpl(vcpu),
 	};
-}
-
-void vmx_set_efer(struct vcpu *vcpu, uint64_t efer)
-{
-	write_guest_efer(vmx_of(vcpu), efer);
-	load_pdptes(vcpu);
-	vmx_of(vcpu)->flush_vpid = true;
 }
 
 /* ---- all of it ----------------------------------------------------------------------- */
@@ -178,12 +172,14 @@ void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *st)
 
 void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *st)
 {
-	write_guest_cr0(st->cr0);
-	vmcs_write(VMCS_GUEST_CR3, st->cr3);
-	write_guest_cr4(st->cr4);
+	vmcs_write(VMCS_CR0_SHADOW, st->cr0);
+	vmcs_write(VMCS_CR4_SHADOW, st->cr4);
+	set_cr3(vcpu, st->cr3);
+	vmx_of(vcpu)->efer = st->efer;
 	for (unsigned i = 0; i < SEG_COUNT; i++)
-		set_segment(i, st->seg[i]);
-	write_guest_efer(vmx_of(vcpu), st->efer);
+		vmx_write_segment(i, st->seg[i]);
+	if (vmx_of(vcpu)->shadow)
+		vmx_real_reset(vcpu, !(st->cr0 & CR0_PE), st->seg);
 	vmcs_write(VMCS_GUEST_GDT_BASE, st->gdt.base);
 	vmcs_write(VMCS_GUEST_GDT_LIMIT, st->gdt.limit);
 	vmcs_write(VMCS_GUEST_IDT_BASE, st->idt.base);
@@ -192,8 +188,7 @@ void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *st)
 	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmcs_write(VMCS_ENTRY_EVENT, 0); /* a refused entry leaves its event behind */
-	load_pdptes(vcpu);
-	vmx_of(vcpu)->flush_vpid = true;
+	paging_changed(vcpu);
 }
 
 /* ---- MSRs ---------------------------------------------------------------------------- */
@@ -210,8 +205,24 @@ static const struct {
 	{ MSR_SYSENTER_CS, VMCS_GUEST_SYSENTER_CS },
 	{ MSR_SYSENTER_ESP, VMCS_GUEST_SYSENTER_ESP },
 	{ MSR_SYSENTER_EIP, VMCS_GUEST_SYSENTER_EIP },
-	{ MSR_PAT, VMCS_GUEST_PAT }, /* the only one whose accesses exit */
 };
+
+/* Its own of each guest; with shadow paging the processor's is not that one (vmx_paging.c). */
+static int set_pat(struct vmx_vcpu *v, uint64_t value)
+{
+	if (!vmx_pat_valid(value))
+		return -EINVAL;
+	v->pat = value;
+	if (!v->shadow)
+		vmcs_write(VMCS_GUEST_PAT, value);
+	return 0;
+}
+
+/* Real mode has it 0 for the processor, so that SYSENTER is refused as there. */
+static bool is_kept(const struct vmx_vcpu *v, uint32_t msr)
+{
+	return msr == MSR_SYSENTER_CS && v->real.on;
+}
 
 void vmx_msrs_load(struct vmx_vcpu *v)
 {
@@ -231,6 +242,12 @@ void vmx_msrs_put(struct vmx_vcpu *v)
 
 int vmx_get_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
+	const struct vmx_vcpu *v = vmx_of(vcpu);
+
+	if (msr == MSR_PAT || is_kept(v, msr)) {
+		*value = msr == MSR_PAT ? v->pat : v->real.sysenter_cs;
+		return 0;
+	}
 	for (unsigned i = 0; i < ARRAY_SIZE(vmcs_msrs); i++)
 		if (vmcs_msrs[i].msr == msr) {
 			*value = vmcs_read(vmcs_msrs[i].field);
@@ -256,10 +273,18 @@ bool vmx_pat_valid(uint64_t pat)
 /* A value that would make VM entry fail is refused; -EINVAL is #GP to the guest. */
 int vmx_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
+	struct vmx_vcpu *v = vmx_of(vcpu);
+
+	if (msr == MSR_PAT)
+		return set_pat(v, value);
+	if (is_kept(v, msr)) {
+		v->real.sysenter_cs = value;
+		return 0;
+	}
 	for (unsigned i = 0; i < ARRAY_SIZE(vmcs_msrs); i++) {
 		if (vmcs_msrs[i].msr != msr)
 			continue;
-		if (msr == MSR_PAT ? !vmx_pat_valid(value) : !vmx_canonical(value))
+		if (!vmx_canonical(value))
 			return -EINVAL;
 		vmcs_write(vmcs_msrs[i].field, value);
 		return 0;
@@ -284,8 +309,7 @@ void vmx_msr_bitmap_init(uint8_t *bitmap)
 	for (unsigned i = 0; i < PAGE_SIZE; i++)
 		bitmap[i] = 0xff;
 	for (unsigned i = 0; i < ARRAY_SIZE(vmcs_msrs); i++)
-		if (vmcs_msrs[i].msr != MSR_PAT)
-			bitmap_pass(bitmap, vmcs_msrs[i].msr);
+		bitmap_pass(bitmap, vmcs_msrs[i].msr);
 	for (unsigned i = 0; i < VMX_SWITCHED_MSRS; i++)
 		bitmap_pass(bitmap, switched_msrs[i]);
 }
@@ -297,12 +321,14 @@ void vmx_state_init(struct vcpu *vcpu)
 	vmcs_write(VMCS_CR4_MASK, ~0ul);
 	vmcs_write(VMCS_LINK, ~0ul);
 	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
-	vmcs_write(VMCS_GUEST_PAT, 0x0007040600070406);
+	vmx_of(vcpu)->pat = PAT_RESET;
+	if (vmx_has_field(VMCS_GUEST_PAT))
+		vmcs_write(VMCS_GUEST_PAT, PAT_RESET);
 	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
 	vmcs_write(VMCS_GUEST_SYSENTER_CS, 0);
 	vmcs_write(VMCS_GUEST_SYSENTER_ESP, 0);
 	vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 4 && vmx_has_field(VMCS_PDPTE(0)); i++)
 		vmcs_write(VMCS_PDPTE(i), 0);
 	vmx_of(vcpu)->dr6 = DR6_RESET;
 }

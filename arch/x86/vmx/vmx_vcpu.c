@@ -22,6 +22,9 @@
 /* The guest runs at most this long without giving the host a turn. */
 #define TIMER_US 10000
 
+#define DR7_DEFINED 0xffff23fful
+#define DR7_FIXED (1ul << 10)
+
 void vmcs_access_failed(const char *what, uint32_t field)
 {
 	panic("%s of VMCS field 0x%x failed: no such field, or no current VMCS", what, field);
@@ -75,11 +78,11 @@ static void write_controls(struct vmx_vcpu *v)
 {
 	vmcs_write(VMCS_PIN, vmx_controls.pin);
 	vmcs_write(VMCS_PROC, v->proc);
-	vmcs_write(VMCS_PROC2, v->proc2);
+	if (vmx_has_field(VMCS_PROC2))
+		vmcs_write(VMCS_PROC2, v->proc2);
 	vmcs_write(VMCS_EXIT, vmx_controls.exit);
 	vmcs_write(VMCS_ENTRY, v->entry);
-	/* #UD: the other vendor's hypercall.  #MC: the host's to handle. */
-	vmcs_write(VMCS_EXCEPTIONS, BIT(VEC_UD) | BIT(VEC_MC));
+	vmcs_write(VMCS_EXCEPTIONS, vmx_real_exceptions(v));
 	vmcs_write(VMCS_PF_ERROR_MASK, 0);
 	vmcs_write(VMCS_PF_ERROR_MATCH, 0);
 	vmcs_write(VMCS_CR3_TARGETS, 0);
@@ -96,6 +99,8 @@ static void write_controls(struct vmx_vcpu *v)
 		vmcs_write(VMCS_PML, v->log_pa);
 	if (vmx_controls.pin & PIN_TIMER)
 		vmcs_write(VMCS_TIMER, timer_value());
+	if (v->msr_lists_pa != PAGES_NONE)
+		vmx_msr_lists_init(v, rdmsr(MSR_EFER));
 	vmcs_write(VMCS_HOST_RIP, (uint64_t)vmx_exit_point);
 }
 
@@ -133,33 +138,57 @@ static void vmx_vcpu_free(struct vmx_vcpu *v)
 	free_page(v->msr_bitmap_pa);
 	free_page(v->virtual_apic_pa);
 	free_page(v->log_pa);
+	free_page(v->msr_lists_pa);
 	object_free(v, sizeof(*v));
+}
+
+/* PAGES_NONE where it is not wanted; *ok: or where it was, and there is none. */
+static uint64_t alloc_page(bool wanted, bool *ok)
+{
+	uint64_t pa = wanted ? pages_alloc(0, PAGES_ZERO) : PAGES_NONE;
+
+	if (wanted && pa == PAGES_NONE)
+		*ok = false;
+	return pa;
+}
+
+static bool alloc_pages(struct vmx_vcpu *v)
+{
+	bool ok = true;
+
+	v->vmcs_pa = alloc_page(true, &ok);
+	v->msr_bitmap_pa = alloc_page(true, &ok);
+	v->virtual_apic_pa = alloc_page(true, &ok);
+	v->log_pa = alloc_page(virt_caps.pml && !v->shadow, &ok);
+	v->msr_lists_pa = alloc_page(!vmx_has_field(VMCS_GUEST_EFER), &ok);
+	return ok;
+}
+
+static void choose_controls(struct vmx_vcpu *v)
+{
+	const uint32_t nested = PROC2_EPT | PROC2_UNRESTRICTED;
+
+	v->proc = vmx_controls.proc | (v->shadow ? PROC_CR3_LOAD | PROC_CR3_STORE | PROC_INVLPG : 0);
+	v->proc2 = v->shadow ? vmx_controls.proc2 & ~nested : vmx_controls.proc2;
+	if (!v->vpid)
+		v->proc2 &= ~PROC2_VPID;
+	v->entry = vmx_controls.entry;
 }
 
 int vmx_vcpu_create(struct vcpu *vcpu)
 {
-	if (vcpu->vm->shadow) {
-		log_error("vmx: shadow paging (mmu=shadow) is not there yet for this vendor");
-		return -ENOSYS;
-	}
 	struct vmx_vcpu *v = object_alloc(sizeof(*v));
 
 	if (!v)
 		return -ENOMEM;
-	v->vmcs_pa = pages_alloc(0, PAGES_ZERO);
-	v->msr_bitmap_pa = pages_alloc(0, PAGES_ZERO);
-	v->virtual_apic_pa = pages_alloc(0, PAGES_ZERO);
-	v->log_pa = virt_caps.pml ? pages_alloc(0, 0) : PAGES_NONE;
-	if (v->vmcs_pa == PAGES_NONE || v->msr_bitmap_pa == PAGES_NONE ||
-	    v->virtual_apic_pa == PAGES_NONE || (virt_caps.pml && v->log_pa == PAGES_NONE)) {
+	v->shadow = vcpu->vm->shadow;
+	if (!alloc_pages(v)) {
 		vmx_vcpu_free(v);
 		return -ENOMEM;
 	}
 	v->vpid = vpid_alloc();
 	v->last_cpu = VMX_NO_CPU;
-	v->proc = vmx_controls.proc;
-	v->proc2 = v->vpid ? vmx_controls.proc2 : vmx_controls.proc2 & ~PROC2_VPID;
-	v->entry = vmx_controls.entry;
+	choose_controls(v);
 	*(uint32_t *)machine_phys_to_virt(v->vmcs_pa) = VMX_BASIC_REVISION(vmx_cap.basic);
 	vmx_msr_bitmap_init(machine_phys_to_virt(v->msr_bitmap_pa));
 	vcpu->arch = v;
@@ -208,6 +237,29 @@ void vmx_clear_debug(struct vcpu *vcpu)
 	debug_load(&cleared);
 }
 
+uint64_t vmx_get_dr(struct vcpu *vcpu, unsigned n)
+{
+	struct vmx_vcpu now = { 0 };
+
+	if (n == 7)
+		return vmcs_read(VMCS_GUEST_DR7);
+	debug_put(&now);
+	return n == 6 ? now.dr6 : now.dr[n & 3];
+}
+
+void vmx_set_dr(struct vcpu *vcpu, unsigned n, uint64_t value)
+{
+	struct vmx_vcpu now = { 0 };
+
+	if (n == 7) {
+		vmcs_write(VMCS_GUEST_DR7, (value & DR7_DEFINED) | DR7_FIXED);
+		return;
+	}
+	debug_put(&now);
+	*(n == 6 ? &now.dr6 : &now.dr[n & 3]) = (uint32_t)value;
+	debug_load(&now);
+}
+
 void vmx_vcpu_load(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *v = vmx_of(vcpu);
@@ -237,27 +289,10 @@ void vmx_vcpu_put(struct vcpu *vcpu)
 
 /* ---- translations -------------------------------------------------------------------- */
 
-/* Entries of an earlier life of the root's page may linger under the same EPTP. */
-void vmx_set_root(struct vcpu *vcpu, hpa_t root)
-{
-	struct vmx_vcpu *v = vmx_of(vcpu);
-
-	v->eptp = root | vmx_controls.eptp_bits;
-	if (!virt_caps.hw_ad) /* ad=off */
-		v->eptp &= ~(uint64_t)EPTP_AD;
-	vmcs_write(VMCS_EPTP, v->eptp);
-	v->flush_ept = true;
-}
-
-void vmx_flush_tlb(struct vcpu *vcpu)
-{
-	vmx_of(vcpu)->flush_ept = true;
-}
-
 /* INVEPT also drops combined translations, of every VPID under this EPTP. */
 static void flush_owed(struct vmx_vcpu *v)
 {
-	if (v->flush_ept && !vmx_invept(VMX_INV_SINGLE, v->eptp))
+	if (v->flush_ept && !v->shadow && !vmx_invept(VMX_INV_SINGLE, v->eptp))
 		panic("INVEPT of EPTP 0x%lx failed", v->eptp);
 	if (v->flush_vpid && v->vpid && !vmx_invvpid(VMX_INV_SINGLE, v->vpid))
 		panic("INVVPID of VPID %u failed", v->vpid);
@@ -281,6 +316,8 @@ static void collect_exit(struct vmx_exit_info *info)
 		info->gpa = vmcs_read(VMCS_GUEST_PHYSICAL);
 	if (needs & EXIT_NEEDS_EVENT)
 		info->event = (uint32_t)vmcs_read(VMCS_EXIT_EVENT);
+	if (needs & EXIT_NEEDS_ERROR)
+		info->error = (uint32_t)vmcs_read(VMCS_EXIT_EVENT_ERROR);
 	if (needs & EXIT_NEEDS_CR0)
 		info->cr0 = vmcs_read(VMCS_CR0_SHADOW);
 }
@@ -320,12 +357,12 @@ void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 	struct vmx_exit_info info = { 0 };
 
 	flush_owed(v);
-	if (virt_caps.pml)
+	if (v->log_pa != PAGES_NONE)
 		vmx_log_prepare(vcpu);
 	vmx_event_inject(vcpu);
 	vmcs_write(VMCS_GUEST_RSP, regs->gpr[GPR_RSP]);
 	vmcs_write(VMCS_GUEST_RIP, regs->rip);
-	vmcs_write(VMCS_GUEST_RFLAGS, regs->rflags);
+	vmcs_write(VMCS_GUEST_RFLAGS, vmx_real_flags_in(v, regs->rflags));
 	if (read_cr2() != regs->cr2)
 		write_cr2(regs->cr2);
 	if (vmx_enter(regs, v->launched)) {
@@ -339,7 +376,7 @@ void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 	vmx_host_deliver(&info);
 	regs->gpr[GPR_RSP] = vmcs_read(VMCS_GUEST_RSP);
 	regs->rip = vmcs_read(VMCS_GUEST_RIP);
-	regs->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+	regs->rflags = vmx_real_flags_out(v, vmcs_read(VMCS_GUEST_RFLAGS), regs->rflags);
 	/* A refused entry leaves the VMCS as "clear" as it was (SDM vol. 3C, 27.8). */
 	if (!(info.reason & REASON_ENTRY_FAILED)) {
 		v->launched = true;
