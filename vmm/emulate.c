@@ -26,6 +26,8 @@
 
 /* Elements of a repeated string instruction for one exit: interrupts and limits get their turn. */
 #define STRING_BATCH 256
+/* Of one that writes to memory: a table that is overwritten is none for long, and the rest needs nobody. */
+#define TABLE_BATCH 16
 
 /* What brought us here. */
 struct access {
@@ -280,7 +282,7 @@ static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, c
 	/* Single-stepping traps after every element. */
 	bool stepping = vcpu->regs.rflags & RFLAGS_TF;
 
-	for (unsigned n = 0; n < (stepping ? 1 : STRING_BATCH); n++) {
+	for (unsigned n = 0; n < (stepping ? 1 : a->memory ? TABLE_BATCH : STRING_BATCH); n++) {
 		if (insn->rep && !index_offset(vcpu, insn, GPR_RCX))
 			return RACED;
 		if (!string_locate(vcpu, insn, &s))
