@@ -115,10 +115,10 @@ int backing_touch(struct mmu_vm *vm, struct mmu_cache *cache, const struct memsl
 		  gfn_t gfn, struct mmu_reading *r) EXCLUDES(vm->mmu_lock);
 
 /*
- * A leaf of this level at gfn is gone, or has lost these bits: the page keeps them.  Nothing
- * happens where no page of ours is.
+ * A leaf of this level at gfn is gone, or has lost what it said (LEAF_* in leaf.h): the page keeps it.
+ * Nothing happens where no page of ours is.
  */
-void backing_fold(struct mmu_vm *vm, gfn_t gfn, unsigned level, bool accessed, bool dirty)
+void backing_fold(struct mmu_vm *vm, gfn_t gfn, unsigned level, unsigned lost)
 	REQUIRES_SHARED(vm->mmu_lock);
 
 /* ---- changes of whole ranges --------------------------------------------------- */
