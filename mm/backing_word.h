@@ -25,6 +25,7 @@ enum backing_kind {
 #define WORD_NO_TOUCH (1ul << 8)
 
 #define WORD_PROTECTION (WORD_NO_WRITE | WORD_NO_TOUCH)
+#define WORD_STATE (WORD_ACCESSED | WORD_DIRTY | WORD_PROTECTION) /* of a page of 4K */
 
 static inline enum backing_kind word_kind(uint64_t word)
 {
@@ -130,6 +131,3 @@ static inline void backing_keep(backing_cell_t *cell, unsigned lost)
 	if (word_kind(word) == BACKING_PAGE && (word & bits) != bits)
 		atomic_fetch_or_explicit(cell, bits, memory_order_relaxed);
 }
-
-/* The host takes back a page of this level. */
-void backing_free_page(struct mmu_vm *vm, uint64_t word, unsigned level);

@@ -123,6 +123,8 @@ static void clean_visit(struct range_walk *walk, struct leaf_run *run)
 	const struct dirty_op *op = walk->ctx;
 	uint64_t bits = dirty_cleaned(run->fmt, op->log, run->level);
 
+	if (run->fmt->ad && !(bits & run->fmt->dirty))
+		run_keeps_used(run);
 	for (uint64_t left = wanted(op, run); left; left &= left - 1)
 		clean_leaf(run, (unsigned)__builtin_ctzl(left), bits);
 }

@@ -87,21 +87,22 @@ enum {
 	LEAF_DIRTY = 1 << 1,
 };
 
+/* Without help from the processor. */
 static inline unsigned leaf_says(const struct mmu_format *fmt, spte_t leaf)
 {
-	return (leaf_is_accessed(fmt, leaf) ? LEAF_ACCESSED : 0) |
-	       (leaf_is_dirty(fmt, leaf) ? LEAF_DIRTY : 0);
+	return (leaf_is_tracked(leaf) ? 0 : LEAF_ACCESSED) |
+	       (leaf_is_writable(fmt, leaf) ? LEAF_DIRTY : 0);
 }
 
 /* What a leaf said, and what takes its place, leaf or not, does not. */
 static inline unsigned leaf_lost(const struct mmu_format *fmt, spte_t old, spte_t new)
 {
-	if (!spte_is_present(new))
-		return leaf_says(fmt, old);
-	/* Where what it says are bits, most changes leave both. */
-	if (fmt->ad && !((old.raw & ~new.raw) & (fmt->accessed | fmt->dirty)))
-		return 0;
-	return leaf_says(fmt, old) & ~leaf_says(fmt, new);
+	bool kept = spte_is_present(new);
+
+	if (fmt->ad)
+		return (old.raw & ~(kept ? new.raw : 0)) >> fmt->used_shift &
+		       (LEAF_ACCESSED | LEAF_DIRTY);
+	return leaf_says(fmt, old) & ~(kept ? leaf_says(fmt, new) : 0);
 }
 
 /* Old.  Dirty stays. */

@@ -26,11 +26,13 @@ void run_open(struct leaf_run *run, struct mmu_vm *vm, const struct tdp_iter *it
 		.level = it->level, .slot = memslot_span(vm, gfn, &slot_end),
 	};
 	run->count = min_count(iter_run(it), slot_end - gfn);
-	if (!run->slot)
+	/* Nobody will ask what the pages of a slot were that goes for good. */
+	if (!run->slot || run->slot->state->backing.dead)
 		return;
 	run->log = listening(run->slot);
 	run->marks = run->log ? dirty_marks(run->fmt, run->log) : 0;
 	run->count = min_count(run->count, backing_row(run->slot, gfn, run->level, &run->row));
+	run->folds = run->row.cell || run->log;
 }
 
 void run_close(struct leaf_run *run)

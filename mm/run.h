@@ -29,6 +29,7 @@ struct leaf_run {
 	struct dirty_log *log;   /* that listens to marks (dirty.h); or NULL, and no marks */
 	uint64_t marks;
 	struct backing_row row;
+	bool folds;              /* somebody keeps what leaves said: there is a row, or a log */
 	/* to be booked */
 	unsigned changed, gone;
 	uint64_t dirty;          /* bit i: entry i said so to the log, and says it no longer */
@@ -39,13 +40,20 @@ void run_open(struct leaf_run *run, struct mmu_vm *vm, const struct tdp_iter *it
 	REQUIRES(vm->mmu_lock);
 void run_close(struct leaf_run *run) REQUIRES(run->vm->mmu_lock);
 
+/* What is about to change leaves Accessed and Dirty as they are: pages have nothing to keep. */
+static inline void run_keeps_used(struct leaf_run *run)
+{
+	run->row.cell = NULL;
+	run->folds = run->log;
+}
+
 /* What leaf i knew, and what takes its place does not: to its page, and to the log. */
 static inline void run_fold(struct leaf_run *run, unsigned i, spte_t old, spte_t new)
 {
-	uint64_t lost = leaf_lost(run->fmt, old, new);
+	/* Only pages of ours have a state to fold into: where there is a row, all are. */
+	unsigned lost = run->row.cell ? leaf_lost(run->fmt, old, new) : 0;
 
-	/* Only pages of ours have a state to fold into. */
-	if (lost && run->row.cell && leaf_is_refcounted(run->fmt, old))
+	if (lost)
 		backing_keep(&run->row.cell[i * run->row.step], lost);
 	if (dirty_lost(run->marks, old, new))
 		run->dirty |= 1ul << i;
@@ -57,16 +65,17 @@ static inline void run_zap(struct leaf_run *run, unsigned i)
 	spte_t none = { 0 }, old = spte_xchg(&run->cell[i], none);
 
 	run->gone++;
-	run_fold(run, i, old, none);
+	if (run->folds)
+		run_fold(run, i, old, none);
 }
 
 /* The same page with less; false: the processor has just set A or D, *old says it. */
 static inline bool run_try_set(struct leaf_run *run, unsigned i, spte_t *old, spte_t new)
 {
-	MM_BUG_ON((old->raw ^ new.raw) & run->fmt->address);
 	if (!spte_cmpxchg(&run->cell[i], old, new))
 		return false;
 	run->changed++;
-	run_fold(run, i, *old, new);
+	if (run->folds)
+		run_fold(run, i, *old, new);
 	return true;
 }

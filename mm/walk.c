@@ -63,8 +63,9 @@ void walk_yield(struct mmu_vm *vm)
 
 static bool table_is_empty(const spte_cell_t *table)
 {
-	for (unsigned i = 0; i < PT_ENTRIES; i++)
-		if (spte_load(&table[i]).raw)
+	for (unsigned i = 0; i < PT_ENTRIES; i += 4)
+		if (spte_load(&table[i]).raw | spte_load(&table[i + 1]).raw |
+		    spte_load(&table[i + 2]).raw | spte_load(&table[i + 3]).raw)
 			return false;
 	return true;
 }

@@ -7,15 +7,18 @@
 
 void zap_visit(struct range_walk *walk, struct leaf_run *run)
 {
-	for (unsigned i = 0; i < run->count; i++) {
-		spte_t old = spte_load(&run->cell[i]);
+	struct leaf_run r = *run; /* in registers: atomic operations do not make it be read again */
+
+	for (unsigned i = 0; i < r.count; i++) {
+		spte_t old = spte_load(&r.cell[i]);
 
 		if (spte_is_present(old))
-			run_zap(run, i);
-		else if (mmio_is_entry(run->fmt, old))
+			run_zap(&r, i);
+		else if (mmio_is_entry(r.fmt, old))
 			/* No processor remembers one: no flush is owed. */
-			mmio_remove(walk->vm, &run->cell[i], old);
+			mmio_remove(walk->vm, &r.cell[i], old);
 	}
+	*run = r;
 }
 
 struct range_walk zap_walk(struct mmu_vm *vm, gfn_t start, gfn_t end, unsigned flags)
