@@ -266,6 +266,20 @@ static void buddy_put(uint32_t pfn, unsigned order) REQUIRES(buddy.lock)
 	list_push(pfn, find_page(pfn), order);
 }
 
+/* The same of n frames, in the largest blocks that there are. */
+static void buddy_put_run(uint64_t pfn, uint64_t n) REQUIRES(buddy.lock)
+{
+	while (n) {
+		unsigned order = MIN(__builtin_ctzl(pfn), PAGES_ORDER_MAX);
+
+		while (BIT(order) > n)
+			order--;
+		buddy_put((uint32_t)pfn, order);
+		pfn += BIT(order);
+		n -= BIT(order);
+	}
+}
+
 static uint32_t buddy_alloc(unsigned order)
 {
 	uint32_t pfn;
@@ -312,6 +326,12 @@ static void cache_refill(struct cache *c) REQUIRES(c->lock)
 		c->pfns[c->count++] = pfn;
 	}
 	spin_unlock(&buddy.lock);
+	/* The first goes out first: who takes many gets neighbours, in order. */
+	for (unsigned i = 0, last = c->count; i + 1 < last--; i++) {
+		pfn = c->pfns[i];
+		c->pfns[i] = c->pfns[last];
+		c->pfns[last] = pfn;
+	}
 }
 
 /* Give pages back until at most keep are left. */
@@ -423,6 +443,37 @@ void pages_free(uint64_t pa, unsigned order)
 		buddy_free(pfn, p, order);
 	else
 		cache_free(pfn, p);
+	machine_irq_restore(irq);
+}
+
+/* Of two who free the same page one sees that it comes second. */
+static void take_back(uint64_t pa, struct page *p)
+{
+	if (PHYLLO_DEBUG && page_state(p) == PAGE_USED && !p->order)
+		poison_pages((uint32_t)(pa >> PAGE_SHIFT), p, 0);
+	if (p->order || atomic_exchange_explicit(&p->state, PAGE_TAIL,
+						 memory_order_relaxed) != PAGE_USED)
+		panic("pages: free of 0x%lx, which is not allocated as a single page", pa);
+}
+
+void pages_free_run(uint64_t pa, uint64_t n)
+{
+	uint64_t pfn = pa >> PAGE_SHIFT, irq;
+	/* One page goes where it will be taken from next. */
+	struct page *p = n > 1 ? find_page(pfn) : NULL;
+
+	if (!p || find_page(pfn + n - 1) != p + n - 1) {
+		for (; n; n--, pa += PAGE_SIZE)
+			pages_free(pa, 0);
+		return;
+	}
+	for (uint64_t i = 0; i < n; i++)
+		take_back(pa + i * PAGE_SIZE, &p[i]);
+	irq = machine_irq_save();
+	spin_lock(&buddy.lock);
+	buddy_put_run(pfn, n);
+	buddy.frees += n;
+	spin_unlock(&buddy.lock);
 	machine_irq_restore(irq);
 }
 

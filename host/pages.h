@@ -32,6 +32,8 @@ void pages_add_high(const struct boot_info *bi);
 /* Physical address of 2^order aligned pages, PAGES_NONE when there are none. */
 uint64_t pages_alloc(unsigned order, unsigned flags);
 void pages_free(uint64_t pa, unsigned order);
+/* n neighbours, each allocated by itself with order 0. */
+void pages_free_run(uint64_t pa, uint64_t n);
 /* One allocation of 2^order becomes 2^order allocations of order 0. */
 void pages_split(uint64_t pa, unsigned order);
 

@@ -51,16 +51,62 @@ static void age_report(struct age_walk *w, gfn_t gfn, unsigned level)
 		w->bitmap[(first - w->start) / 64] |= 1ul << ((first - w->start) % 64);
 }
 
-/* A compare-exchange that fails tells what is there now, and that may be no leaf any more. */
-static void age_entry(struct age_walk *w, struct tdp_iter *it)
+static void age_report_bits(struct age_walk *w, gfn_t gfn, uint64_t young)
+{
+	uint64_t pos = gfn - w->start;
+	unsigned shift = pos % 64;
+
+	w->young += (uint64_t)__builtin_popcountl(young);
+	if (!w->bitmap)
+		return;
+	w->bitmap[pos / 64] |= young << shift;
+	if (shift && young >> (64 - shift))
+		w->bitmap[pos / 64 + 1] |= young >> (64 - shift);
+}
+
+/*
+ * Was it young?  A compare-exchange that fails tells what is there now, and that may be no leaf any
+ * more.
+ */
+static inline bool age_leaf(const struct age_walk *w, const struct mmu_format *fmt,
+			    spte_cell_t *cell, spte_t *old, unsigned level)
+{
+	do {
+		if (!format_is_leaf(fmt, *old, level) || !leaf_is_accessed(fmt, *old))
+			return false;
+	} while (w->clear && !spte_cmpxchg(cell, old, leaf_age(fmt, *old)));
+	return true;
+}
+
+/* Neighbouring 4K leaves. */
+static void age_run(struct age_walk *w, const struct tdp_iter *it, unsigned n)
 {
 	const struct mmu_format *fmt = it->root->fmt;
+	uint64_t young = 0;
 
-	do {
-		if (!format_is_leaf(fmt, it->old, it->level) || !leaf_is_accessed(fmt, it->old))
-			return;
-	} while (w->clear && !spte_cmpxchg(it->cell, &it->old, leaf_age(fmt, it->old)));
-	age_report(w, it->gfn, it->level);
+	for (unsigned i = 0; i < n; i++) {
+		spte_t old = spte_load(&it->cell[i]);
+
+		young |= (uint64_t)age_leaf(w, fmt, &it->cell[i], &old, PG_LEVEL_4K) << i;
+	}
+	if (young)
+		age_report_bits(w, it->gfn, young);
+}
+
+/* What the walk stands on, and on behind it.  How many entries that were. */
+static unsigned age_next(struct age_walk *w, struct tdp_iter *it)
+{
+	unsigned n = iter_run(it);
+
+	if (it->level == PG_LEVEL_4K) {
+		age_run(w, it, n);
+		iter_skip(it, n);
+	} else {
+		if (age_leaf(w, it->root->fmt, it->cell, &it->old, it->level))
+			age_report(w, it->gfn, it->level);
+		iter_next(it);
+	}
+	return n;
 }
 
 /* The same by reverse maps, 2M at a time. */
@@ -90,11 +136,10 @@ static bool age_step(struct age_walk *w, gfn_t *next)
 	if (!root)
 		return false;
 	iter_begin(&it, root, *next, w->end, 0);
-	for (unsigned i = 0; it.valid && i < AGE_STEP; i++) {
-		age_entry(w, &it);
+	for (unsigned n = 0; it.valid && n < AGE_STEP;) {
+		n += age_next(w, &it);
 		if (w->first_ends && w->young)
 			return false;
-		iter_next(&it);
 	}
 	*next = it.next;
 	return it.valid;

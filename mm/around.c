@@ -80,7 +80,7 @@ void around_map(struct mmu_vcpu *vcpu, const struct page_fault *pf, const struct
 	MM_BUG_ON(it.level != PG_LEVEL_4K);
 	unsigned set = set_leaves(fmt, it.cell, tdp_leaf(vm, fmt, &goal, gfn, PG_LEVEL_4K, used), &a);
 
-	tdp_account_new(vm, set);
+	tdp_account_leaves(vm, PG_LEVEL_4K, set);
 	stat_add(vm, pf_around, set);
 	hold_note_read(vm, a.count);
 }

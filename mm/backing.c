@@ -182,22 +182,32 @@ int backing_lookup(struct mmu_vm *vm, gfn_t gfn, struct backing_page *out)
 	return slot ? backing_lookup_in(vm, slot, gfn, out) : -EFAULT;
 }
 
-void backing_fold(struct mmu_vm *vm, gfn_t gfn, unsigned level, bool accessed, bool dirty)
+uint64_t backing_row(const struct memslot *slot, gfn_t gfn, unsigned level, struct backing_row *row)
 {
-	const struct memslot *slot = memslot_find_any(vm, gfn);
-	uint64_t bits = (accessed ? WORD_ACCESSED : 0) | (dirty ? WORD_DIRTY : 0);
+	gfn_t index = backing_index(slot, gfn);
 	unsigned found;
 
-	assert_held_read(&vm->mmu_lock);
-	if (!slot || backing_is_device(slot) || !bits)
-		return;
-	backing_cell_t *cell = backing_find(&slot->state->backing, backing_index(slot, gfn), level,
-					    &found);
-	uint64_t word = word_load(cell);
+	*row = (struct backing_row){ 0 };
+	if (backing_is_device(slot))
+		return slot->base + slot->npages - gfn;
+	row->cell = backing_find(&slot->state->backing, index, level, &found);
+	row->step = found == PG_LEVEL_4K;
+	/* The words of a node, or all that one word spans. */
+	found += row->step;
+	return level_gfn_base(index, found) + level_pages(found) - index;
+}
 
-	/* Pages leave under the write lock: it stays one while we hold the lock. */
-	if (word_kind(word) == BACKING_PAGE && (word & bits) != bits)
-		atomic_fetch_or_explicit(cell, bits, memory_order_relaxed);
+void backing_fold(struct mmu_vm *vm, gfn_t gfn, unsigned level, unsigned lost)
+{
+	const struct memslot *slot = memslot_find_any(vm, gfn);
+	struct backing_row row;
+
+	assert_held_read(&vm->mmu_lock);
+	if (!slot)
+		return;
+	backing_row(slot, gfn, level, &row);
+	if (row.cell)
+		backing_keep(row.cell, lost);
 }
 
 /* ---- bringing a page --------------------------------------------------------- */

@@ -37,7 +37,7 @@ struct backing {
 	uint8_t level;  /* of the words in top */
 	bool dead;      /* mmu_lock: the slot is being deleted, no page comes any more */
 	gfn_t skew;     /* index of the slot's first gfn */
-	gfn_t emptied;  /* mmu_lock: gfns that backing_empty_step() is through with */
+	gfn_t emptied;  /* mmu_lock: indices that backing_empty_step() is through with */
 };
 
 struct backing_page {
@@ -115,10 +115,10 @@ int backing_touch(struct mmu_vm *vm, struct mmu_cache *cache, const struct memsl
 		  gfn_t gfn, struct mmu_reading *r) EXCLUDES(vm->mmu_lock);
 
 /*
- * A leaf of this level at gfn is gone, or has lost these bits: the page keeps them.  Nothing
- * happens where no page of ours is.
+ * A leaf of this level at gfn is gone, or has lost what it said (LEAF_* in leaf.h): the page keeps it.
+ * Nothing happens where no page of ours is.
  */
-void backing_fold(struct mmu_vm *vm, gfn_t gfn, unsigned level, bool accessed, bool dirty)
+void backing_fold(struct mmu_vm *vm, gfn_t gfn, unsigned level, unsigned lost)
 	REQUIRES_SHARED(vm->mmu_lock);
 
 /* ---- changes of whole ranges --------------------------------------------------- */
@@ -127,7 +127,6 @@ enum backing_op {
 	BACKING_OUT,     /* to ballooned; pages are freed */
 	BACKING_IN,      /* from ballooned to absent */
 	BACKING_PROTECT, /* to what access says */
-	BACKING_EMPTY,   /* to absent and unprotected; pages are freed */
 };
 
 /* In steps that a walk can yield between. */
@@ -148,7 +147,7 @@ struct backing_change {
  */
 int backing_change_step(struct mmu_vm *vm, struct backing_change *c, gfn_t limit)
 	REQUIRES(vm->mmu_lock);
-/* Free pages of a dying slot, a bounded number.  True: there are more. */
+/* Free pages of a dying slot, a bounded number: all is absent then.  True: there are more. */
 bool backing_empty_step(struct mmu_vm *vm, const struct memslot *slot) REQUIRES(vm->mmu_lock);
 
 /*

@@ -14,7 +14,7 @@
 #include "mm/backing_word.h"
 #include "mm/cache.h"
 
-/* A step ends after so many words, or gfns changed; freeing one takes some 600 instructions. */
+/* A step ends after so many words, or gfns changed. */
 #define CHANGE_STEP 64
 
 /* ---- one word ---------------------------------------------------------------- */
@@ -29,24 +29,58 @@ static uint64_t changed_word(const struct backing_change *c, uint64_t word)
 		return word_make(BACKING_BALLOONED, 0) | protection;
 	case BACKING_IN:
 		return word_kind(word) == BACKING_BALLOONED ? protection : word;
-	case BACKING_PROTECT:
-		return (word & ~WORD_PROTECTION) | word_protection(c->access);
 	default:
-		return 0;
+		return (word & ~WORD_PROTECTION) | word_protection(c->access);
 	}
 }
 
-void backing_free_page(struct mmu_vm *vm, uint64_t word, unsigned level)
-{
-	uint64_t n = level_pages(level);
+/* ---- pages on their way back to the host ------------------------------------------ */
 
-	if (!(word & WORD_SINGLES))
-		port_pages_free(word_hpa(word), 9 * (level - 1));
-	for (uint64_t i = 0; (word & WORD_SINGLES) && i < n; i++)
-		port_pages_free(word_hpa(word) + i * PAGE_SIZE, 0);
-	stat_sub(vm, backing_pages, n);
-	atomic_fetch_sub_explicit(&vm->backing_reserved, n, memory_order_relaxed);
+/* Single pages are kept in hand as long as the next is a neighbour: often many are. */
+struct freeing {
+	uint64_t pages;    /* 4K pages freed */
+	hpa_t first, next; /* the neighbours in hand */
+};
+
+static void hand_over(struct freeing *f)
+{
+	uint64_t n = (f->next - f->first) >> PAGE_SHIFT;
+
+	if (n)
+		port_pages_free_run(f->first, n);
+	f->pages += n;
+	f->first = f->next;
 }
+
+static inline void free_single(struct freeing *f, hpa_t hpa)
+{
+	if (hpa != f->next) {
+		hand_over(f);
+		f->first = hpa;
+	}
+	f->next = hpa + PAGE_SIZE;
+}
+
+/* The page that a word names. */
+static void free_page(struct freeing *f, uint64_t word, unsigned level)
+{
+	if (level > PG_LEVEL_4K && !(word & WORD_SINGLES)) {
+		port_pages_free(word_hpa(word), 9 * (level - 1));
+		f->pages += level_pages(level);
+		return;
+	}
+	for (uint64_t i = 0; i < level_pages(level); i++)
+		free_single(f, word_hpa(word) + i * PAGE_SIZE);
+}
+
+static void freeing_end(struct mmu_vm *vm, struct freeing *f)
+{
+	hand_over(f);
+	stat_sub(vm, backing_pages, f->pages);
+	atomic_fetch_sub_explicit(&vm->backing_reserved, f->pages, memory_order_relaxed);
+}
+
+/* ---- one word of a change ----------------------------------------------------------- */
 
 /* Where the walk is: in the slot's tree, in indices. */
 struct place {
@@ -54,6 +88,7 @@ struct place {
 	gfn_t index;         /* of c->next */
 	gfn_t limit;         /* do not change what lies behind yet */
 	gfn_t range_end;     /* nor this, ever */
+	struct freeing *freeing;
 	backing_cell_t *path[PG_LEVEL_256T + 1];
 };
 
@@ -77,7 +112,7 @@ static void change_word(struct mmu_vm *vm, struct backing_change *c, const struc
 
 	word_store(p->path[level], new);
 	if (word_kind(word) == BACKING_PAGE && word_kind(new) != BACKING_PAGE)
-		backing_free_page(vm, word, level);
+		free_page(p->freeing, word, level);
 	c->changed += span;
 	if (word_kind(word) == BACKING_BALLOONED && word_kind(new) != BACKING_BALLOONED)
 		stat_sub(vm, ballooned_pages, span);
@@ -188,10 +223,12 @@ static void change_done(struct mmu_vm *vm, struct backing_change *c, struct plac
  * it would take a page at every place where a walk happens to yield.
  */
 static int change_next(struct mmu_vm *vm, struct backing_change *c, const struct memslot *slot,
-		       gfn_t end)
+		       gfn_t end, struct freeing *freeing)
 {
 	const struct backing *b = &slot->state->backing;
-	struct place p = { .slot = slot, .index = backing_index(slot, c->next) };
+	struct place p = {
+		.slot = slot, .index = backing_index(slot, c->next), .freeing = freeing,
+	};
 	backing_cell_t *node = backing_node(b->top);
 
 	p.limit = end_index(slot, end);
@@ -216,24 +253,25 @@ static int change_next(struct mmu_vm *vm, struct backing_change *c, const struct
 	}
 }
 
-/* In one slot, below end; the slot may be dying. */
+/* In one slot, below end. */
 static int change_in_slot(struct mmu_vm *vm, struct backing_change *c, const struct memslot *slot,
 			  gfn_t end)
 {
 	uint64_t enough = c->changed + CHANGE_STEP;
+	struct freeing freeing = { 0 };
+	int err = 0;
 
 	if (end > slot->base + slot->npages)
 		end = slot->base + slot->npages;
 	for (unsigned i = 0; i < CHANGE_STEP && c->next < end && c->changed < enough; i++) {
 		gfn_t before = c->next;
-		int err = change_next(vm, c, slot, end);
 
-		if (err)
-			return err;
-		if (c->next == before)
+		err = change_next(vm, c, slot, end, &freeing);
+		if (err || c->next == before)
 			break;
 	}
-	return 0;
+	freeing_end(vm, &freeing);
+	return err;
 }
 
 int backing_change_step(struct mmu_vm *vm, struct backing_change *c, gfn_t limit)
@@ -244,23 +282,6 @@ int backing_change_step(struct mmu_vm *vm, struct backing_change *c, gfn_t limit
 	if (!slot || backing_is_device(slot))
 		return -ENOENT;
 	return change_in_slot(vm, c, slot, limit < c->end ? limit : c->end);
-}
-
-bool backing_empty_step(struct mmu_vm *vm, const struct memslot *slot)
-{
-	struct backing *b = &slot->state->backing;
-	struct backing_change c = {
-		.op = BACKING_EMPTY, .next = slot->base + b->emptied,
-		.end = slot->base + slot->npages,
-	};
-
-	assert_held_write(&vm->mmu_lock);
-	if (backing_is_device(slot))
-		return false;
-	/* Words of the whole slot: nothing is broken, so no page is needed. */
-	MM_BUG_ON(change_in_slot(vm, &c, slot, c.end));
-	b->emptied = c.next - slot->base;
-	return c.next < c.end;
 }
 
 int backing_break(struct mmu_vm *vm, gfn_t gfn, struct mmu_cache *spare)
@@ -297,25 +318,90 @@ hpa_t backing_exchange(struct mmu_vm *vm, gfn_t gfn, hpa_t page)
 
 /* ---- everything ------------------------------------------------------------ */
 
-static void free_node(struct mmu_vm *vm, hpa_t hpa, unsigned level)
-{
-	for (unsigned i = 0; i < PT_ENTRIES; i++) {
-		uint64_t word = word_load(&backing_node(hpa)[i]);
+/* Indices whose words are gone, with all that is behind them. */
+struct emptying {
+	struct mmu_vm *vm;
+	const struct memslot *slot; /* whose ballooned gfns count; or NULL */
+	struct freeing freeing;
+	uint64_t ballooned;
+};
 
-		if (word_kind(word) == BACKING_NODE) {
-			free_node(vm, word_hpa(word), level - 1);
-			backing_count_nodes(vm, -1);
-		} else if (word_kind(word) == BACKING_PAGE) {
-			backing_free_page(vm, word, level);
-		}
+static void empty_node(struct emptying *e, hpa_t hpa, unsigned level, gfn_t index);
+
+/* What a word stood for that is unlinked. */
+static void empty_word(struct emptying *e, uint64_t word, unsigned level, gfn_t index)
+{
+	switch (word_kind(word)) {
+	case BACKING_PAGE:
+		free_page(&e->freeing, word, level);
+		break;
+	case BACKING_BALLOONED:
+		e->ballooned += e->slot ? span_in_slot(e->slot, index, level) : 0;
+		break;
+	case BACKING_NODE:
+		empty_node(e, word_hpa(word), level - 1, index);
+		backing_count_nodes(e->vm, -1);
+		break;
+	default:
+		break;
 	}
-	rcu_defer_table(vm, hpa);
+}
+
+static void empty_node(struct emptying *e, hpa_t hpa, unsigned level, gfn_t index)
+{
+	const backing_cell_t *node = backing_node(hpa);
+
+	for (unsigned i = 0; i < PT_ENTRIES; i++) {
+		uint64_t word = word_load(&node[i]);
+		uint64_t neighbour = word_make(BACKING_PAGE, e->freeing.next);
+
+		/* Which the page is more often than not. */
+		if (level == PG_LEVEL_4K && (word & ~WORD_STATE) == neighbour)
+			e->freeing.next += PAGE_SIZE;
+		else
+			empty_word(e, word, level, index + i * level_pages(level));
+	}
+	rcu_defer_table(e->vm, hpa);
+}
+
+static void emptying_end(struct emptying *e)
+{
+	freeing_end(e->vm, &e->freeing);
+	stat_sub(e->vm, ballooned_pages, e->ballooned);
+}
+
+/*
+ * A node of 4K words, or whatever larger word is there: unlinked as a whole.  Who still looks pages up there
+ * without the lock has found the slot before it was DYING, and is stale.
+ */
+bool backing_empty_step(struct mmu_vm *vm, const struct memslot *slot)
+{
+	struct emptying e = { .vm = vm, .slot = slot };
+	struct backing *b = &slot->state->backing;
+	unsigned level;
+
+	assert_held_write(&vm->mmu_lock);
+	if (backing_is_device(slot))
+		return false;
+	gfn_t index = b->emptied > b->skew ? b->emptied : b->skew;
+	backing_cell_t *cell = backing_find(b, index, PG_LEVEL_2M, &level);
+	uint64_t word = word_load(cell);
+
+	index = level_gfn_base(index, level);
+	word_store(cell, 0);
+	empty_word(&e, word, level, index);
+	emptying_end(&e);
+	b->emptied = index + level_pages(level);
+	return b->emptied < b->skew + slot->npages;
 }
 
 void backing_destroy(struct mmu_vm *vm, struct backing *b)
 {
+	struct emptying e = { .vm = vm };
+
 	if (b->top != HPA_INVALID)
-		free_node(vm, b->top, b->level);
+		empty_node(&e, b->top, b->level, 0);
+	emptying_end(&e);
 }
 
 static void count_node(const struct memslot *slot, hpa_t hpa, unsigned level, gfn_t index,

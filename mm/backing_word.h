@@ -18,13 +18,14 @@ enum backing_kind {
 };
 
 #define BACKING_KIND_MASK 0xful
-#define WORD_ACCESSED (1ul << 4)
+#define WORD_ACCESSED (1ul << 4) /* both as in LEAF_*, but for the place */
 #define WORD_DIRTY    (1ul << 5)
 #define WORD_SINGLES  (1ul << 6) /* above 4K: its 4K pages are freed one by one */
 #define WORD_NO_WRITE (1ul << 7)
 #define WORD_NO_TOUCH (1ul << 8)
 
 #define WORD_PROTECTION (WORD_NO_WRITE | WORD_NO_TOUCH)
+#define WORD_STATE (WORD_ACCESSED | WORD_DIRTY | WORD_PROTECTION) /* of a page of 4K */
 
 static inline enum backing_kind word_kind(uint64_t word)
 {
@@ -107,5 +108,26 @@ static inline backing_cell_t *backing_find(const struct backing *b, gfn_t index,
 	}
 }
 
-/* The host takes back a page of this level. */
-void backing_free_page(struct mmu_vm *vm, uint64_t word, unsigned level);
+/* The words behind neighbouring gfns: word i is cell[i * step]. */
+struct backing_row {
+	backing_cell_t *cell; /* NULL: a device's, which has none */
+	unsigned step;        /* 0: one word for all */
+};
+
+/*
+ * From gfn on, for entries of this level.  Returns how many gfns have their words there, which may
+ * lie beyond the slot.
+ */
+uint64_t backing_row(const struct memslot *slot, gfn_t gfn, unsigned level, struct backing_row *row);
+
+/*
+ * The page keeps what its leaf has lost (LEAF_*); nothing happens where none is.  Under mmu_lock: pages leave
+ * under it for write, so it stays one.
+ */
+static inline void backing_keep(backing_cell_t *cell, unsigned lost)
+{
+	uint64_t word = word_load(cell), bits = (uint64_t)lost * WORD_ACCESSED;
+
+	if (word_kind(word) == BACKING_PAGE && (word & bits) != bits)
+		atomic_fetch_or_explicit(cell, bits, memory_order_relaxed);
+}

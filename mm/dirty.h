@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "mm/leaf.h"
 #include "mm/memslot.h"
 #include "mm/vm.h"
 
@@ -35,14 +36,34 @@ static inline struct dirty_log *dirty_log_of(const struct memslot *slot)
 struct dirty_log *dirty_log_alloc(enum mmu_dirty_style style, uint64_t npages, unsigned flags);
 size_t dirty_log_size(uint64_t npages);
 
-/* Does this leaf of the slot say that its page was written? */
-bool dirty_leaf_says(const struct mmu_format *fmt, const struct dirty_log *log, spte_t leaf);
-/* The leaf that says no longer so, and will when the page is written again. */
-spte_t dirty_leaf_clean(const struct mmu_format *fmt, const struct dirty_log *log, spte_t leaf,
-			unsigned level);
+/* Any of these bits in a leaf of the slot says that its page was written. */
+static inline uint64_t dirty_marks(const struct mmu_format *fmt, const struct dirty_log *log)
+{
+	return log->style == MMU_DIRTY_WRPROT ? fmt->allow_w | SPTE_SAVED_W : fmt->dirty;
+}
+
+/* Of a leaf of this level, these bits are taken to make it clean until the page is written again. */
+static inline uint64_t dirty_cleaned(const struct mmu_format *fmt, const struct dirty_log *log,
+				     unsigned level)
+{
+	uint64_t bits = dirty_marks(fmt, log);
+
+	/* A huge leaf does not get write access back: it would not tell which page was written. */
+	if (level > PG_LEVEL_4K)
+		bits |= fmt->allow_w | SPTE_SAVED_W | SPTE_MMU_WRITABLE;
+	return bits;
+}
+
+/* Did the leaf say with one of these marks what takes its place, leaf or not, says no longer? */
+static inline bool dirty_lost(uint64_t marks, spte_t old, spte_t new)
+{
+	return (old.raw & marks) && !(spte_is_present(new) && (new.raw & marks));
+}
 
 /* Pages [page, page + n) of the slot, as far as it reaches, are dirty. */
 void dirty_log_mark(struct mmu_vm *vm, struct dirty_log *log, uint64_t page, uint64_t n);
+/* The same of up to 64 pages from page on, of those that have a bit. */
+void dirty_log_mark_bits(struct mmu_vm *vm, struct dirty_log *log, uint64_t page, uint64_t bits);
 /*
  * The bits of up to 64 pages from page on, as far as mask goes (bit 0 is page); clear takes
  * them away.

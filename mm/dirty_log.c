@@ -41,28 +41,41 @@ struct dirty_log *dirty_log_alloc(enum mmu_dirty_style style, uint64_t npages, u
 	return log;
 }
 
+static void word_mark(struct mmu_vm *vm, _Atomic uint64_t *word, uint64_t bits)
+{
+	/*
+	 * Relaxed: who reads the bits and then the page has mmu_lock, or the flush
+	 * of a clear, in between.
+	 */
+	uint64_t old = atomic_fetch_or_explicit(word, bits, memory_order_relaxed);
+
+	stat_add(vm, dirty_logged, (uint64_t)__builtin_popcountl(bits & ~old));
+}
+
 void dirty_log_mark(struct mmu_vm *vm, struct dirty_log *log, uint64_t page, uint64_t n)
 {
 	uint64_t end = n < log->npages - page ? page + n : log->npages;
 
 	while (page < end) {
 		uint64_t room = 64 - page % 64, some = end - page < room ? end - page : room;
-		uint64_t bits = low_bits(some) << (page % 64);
-		/*
-		 * Relaxed: who reads the bits and then the page has mmu_lock, or the flush
-		 * of a clear, in between.
-		 */
-		uint64_t old = atomic_fetch_or_explicit(&log->word[page / 64], bits,
-							memory_order_relaxed);
 
-		stat_add(vm, dirty_logged, (uint64_t)__builtin_popcountl(bits & ~old));
+		word_mark(vm, &log->word[page / 64], low_bits(some) << (page % 64));
 		page += some;
 	}
 }
 
+void dirty_log_mark_bits(struct mmu_vm *vm, struct dirty_log *log, uint64_t page, uint64_t bits)
+{
+	unsigned shift = page % 64;
+
+	word_mark(vm, &log->word[page / 64], bits << shift);
+	if (shift && bits >> (64 - shift))
+		word_mark(vm, &log->word[page / 64 + 1], bits >> (64 - shift));
+}
+
 static uint64_t word_take(_Atomic uint64_t *word, uint64_t mask, bool clear)
 {
-	/* Relaxed: see dirty_log_mark(). */
+	/* Relaxed: see word_mark(). */
 	return clear ? atomic_fetch_and_explicit(word, ~mask, memory_order_relaxed) & mask :
 		       atomic_load_explicit(word, memory_order_relaxed) & mask;
 }
@@ -80,24 +93,6 @@ uint64_t dirty_log_bits(struct dirty_log *log, uint64_t page, uint64_t mask, boo
 
 /* ---- what leaves say ------------------------------------------------------------ */
 
-bool dirty_leaf_says(const struct mmu_format *fmt, const struct dirty_log *log, spte_t leaf)
-{
-	return log->style == MMU_DIRTY_WRPROT ? leaf_is_writable(fmt, leaf) : leaf.raw & fmt->dirty;
-}
-
-spte_t dirty_leaf_clean(const struct mmu_format *fmt, const struct dirty_log *log, spte_t leaf,
-			unsigned level)
-{
-	if (log->style != MMU_DIRTY_WRPROT)
-		leaf.raw &= ~fmt->dirty;
-	if (log->style == MMU_DIRTY_WRPROT || level > PG_LEVEL_4K)
-		leaf = leaf_wrprot(fmt, leaf);
-	/* A huge leaf does not get it back: it would not tell which page was written. */
-	if (level > PG_LEVEL_4K)
-		leaf.raw &= ~SPTE_MMU_WRITABLE;
-	return leaf;
-}
-
 void dirty_fold(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, unsigned level,
 		spte_t old, spte_t new)
 {
@@ -107,9 +102,7 @@ void dirty_fold(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, unsi
 	const struct memslot *slot = memslot_find_any(vm, gfn);
 	struct dirty_log *log = slot ? dirty_log_of(slot) : NULL;
 
-	if (!log || log->starting || !dirty_leaf_says(fmt, log, old))
-		return;
-	if (!spte_is_present(new) || !dirty_leaf_says(fmt, log, new))
+	if (log && !log->starting && dirty_lost(dirty_marks(fmt, log), old, new))
 		dirty_log_mark(vm, log, gfn - slot->base, level_pages(level));
 }
 

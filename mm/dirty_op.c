@@ -16,7 +16,6 @@
 #include "mm/root.h"
 #include "mm/shadow_range.h"
 #include "mm/split.h"
-#include "mm/tdp.h"
 #include "mm/walk.h"
 
 /* Pages between two looks at the lock when nobody waits. */
@@ -86,11 +85,12 @@ static void op_take(struct dirty_op *op, uint64_t from, uint64_t to, bool clear)
 
 /* ---- cleaning --------------------------------------------------------------------- */
 
-/* Is any page that the entry spans to be cleaned? */
-static bool op_wants(const struct dirty_op *op, const struct tdp_iter *it)
+/* Is any page that the huge entry spans to be cleaned? */
+static bool op_wants(const struct dirty_op *op, const struct leaf_run *run)
 {
 	gfn_t start = op->slot->base + op->first, end = start + op->npages;
-	gfn_t from = it->gfn > start ? it->gfn : start, to = it->gfn + level_pages(it->level);
+	gfn_t from = run->gfn > start ? run->gfn : start;
+	gfn_t to = run->gfn + level_pages(run->level);
 
 	for (to = to < end ? to : end; from < to; from += 64)
 		if (op_mask(op, from - start, to - from < 64 ? to - from : 64))
@@ -98,22 +98,35 @@ static bool op_wants(const struct dirty_op *op, const struct tdp_iter *it)
 	return false;
 }
 
-static void clean_visit(struct range_walk *walk, struct tdp_iter *it)
+/* Bit i: entry i of the run is to be cleaned.  A run of 4K leaves lies in the operation. */
+static uint64_t wanted(const struct dirty_op *op, const struct leaf_run *run)
 {
-	const struct mmu_format *fmt = it->root->fmt;
-	struct dirty_op *op = walk->ctx;
-	spte_t clean;
+	if (run->level > PG_LEVEL_4K)
+		return op_wants(op, run);
+	return op_mask(op, run->gfn - op->slot->base - op->first, run->count);
+}
 
-	assert_held_write(&walk->vm->mmu_lock);
+static inline void clean_leaf(struct leaf_run *run, unsigned i, uint64_t bits)
+{
+	spte_t old = spte_load(&run->cell[i]), clean;
+
 	do {
-		if (!format_is_leaf(fmt, it->old, it->level) || !op_wants(op, it))
-			return;
-		clean = dirty_leaf_clean(fmt, op->log, it->old, it->level);
-		if (clean.raw == it->old.raw)
+		clean.raw = old.raw & ~bits;
+		if (!spte_is_present(old) || clean.raw == old.raw)
 			return;
 		/* Fails when the processor has just set A or D: then with these. */
-	} while (!tdp_try_set(walk->vm, it, clean));
-	walk->flush_owed = true;
+	} while (!run_try_set(run, i, &old, clean));
+}
+
+static void clean_visit(struct range_walk *walk, struct leaf_run *run)
+{
+	const struct dirty_op *op = walk->ctx;
+	uint64_t bits = dirty_cleaned(run->fmt, op->log, run->level);
+
+	if (run->fmt->ad && !(bits & run->fmt->dirty))
+		run_keeps_used(run);
+	for (uint64_t left = wanted(op, run); left; left &= left - 1)
+		clean_leaf(run, (unsigned)__builtin_ctzl(left), bits);
 }
 
 /* Pages from done on, as far as one step comes; returns how far, *wait when somebody waits. */
@@ -190,10 +203,42 @@ static void peek_leaf(void *ctx, const struct tdp_iter *it)
 	struct dirty_op *op = ctx;
 	gfn_t base = op->slot->base + op->first, end = it->gfn + level_pages(it->level);
 
-	if (!format_is_leaf(fmt, it->old, it->level) || !dirty_leaf_says(fmt, op->log, it->old))
+	if (!format_is_leaf(fmt, it->old, it->level) ||
+	    !(it->old.raw & dirty_marks(fmt, op->log)))
 		return;
 	for (gfn_t gfn = it->next; gfn < end && gfn < base + op->npages; gfn++)
 		op_report(op, gfn - base, 1);
+}
+
+/* The same of neighbouring 4K leaves. */
+static void peek_run(struct dirty_op *op, const struct tdp_iter *it, unsigned n)
+{
+	uint64_t marks = dirty_marks(it->root->fmt, op->log), said = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		spte_t leaf = spte_load(&it->cell[i]);
+
+		said |= (uint64_t)(spte_is_present(leaf) && (leaf.raw & marks)) << i;
+	}
+	op_report(op, it->gfn - op->slot->base - op->first, said);
+}
+
+static void peek_root(struct dirty_op *op, const struct mmu_root *root, gfn_t start, gfn_t end)
+{
+	struct tdp_iter it;
+
+	iter_begin(&it, root, start, end, 0);
+	while (it.valid) {
+		unsigned n = iter_run(&it);
+
+		if (it.level > PG_LEVEL_4K) {
+			peek_leaf(op, &it);
+			iter_next(&it);
+		} else {
+			peek_run(op, &it, n);
+			iter_skip(&it, n);
+		}
+	}
 }
 
 /* What the leaves of pages [from, to) say. */
@@ -202,11 +247,9 @@ static void peek_leaves(struct dirty_op *op, uint64_t from, uint64_t to)
 {
 	gfn_t base = op->slot->base + op->first;
 	struct mmu_vm *vm = op->vm;
-	struct tdp_iter it;
 
 	for_each_root(vm, root)
-		for (iter_begin(&it, root, base + from, base + to, 0); it.valid; iter_next(&it))
-			peek_leaf(op, &it);
+		peek_root(op, root, base + from, base + to);
 	assert_held_read(&vm->mmu_lock);
 	if (vm->shadow)
 		shadow_look(vm, base + from, base + to, peek_leaf, op);

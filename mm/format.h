@@ -43,8 +43,9 @@ struct mmu_format {
 	uint64_t allow_x;
 	uint64_t deny_x;    /* set to forbid */
 	uint64_t huge;      /* makes a leaf above 4K; 0 in tables and 4K leaves */
-	uint64_t accessed;  /* where the processor sets them, if it does */
-	uint64_t dirty;
+	uint64_t accessed;  /* where the processor sets them, if it does: this bit … */
+	uint64_t dirty;     /* … and the next … */
+	uint8_t used_shift; /* … from here on */
 	uint64_t leaf;      /* always in a leaf */
 	uint64_t type;      /* the memory type of a leaf: these bits … */
 	uint64_t type_ram;  /* … are so for RAM: write-back */

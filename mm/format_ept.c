@@ -26,12 +26,13 @@
 #define EPT_FIELDS                                                                    \
 	.name = "ept", .present = EPT_RWX, .allow_r = EPT_R, .allow_w = EPT_W,        \
 	.allow_x = EPT_X, .huge = EPT_HUGE, .accessed = EPT_ACCESSED,                 \
-	.dirty = EPT_DIRTY, .type = EPT_TYPE, .type_ram = EPT_TYPE_WB,                \
+	.dirty = EPT_DIRTY, .used_shift = 8, .type = EPT_TYPE, .type_ram = EPT_TYPE_WB,                \
 	.table = EPT_RWX, .address = EPT_ADDRESS, .software = SPTE_LEAF_SOFTWARE
 
 const struct mmu_format mmu_format_ept = { EPT_FIELDS, .ad = true };
 const struct mmu_format mmu_format_ept_noad = { EPT_FIELDS };
 
+_Static_assert(EPT_ACCESSED == 1 << 8 && EPT_DIRTY == 2 << 8, "used_shift");
 _Static_assert(!(SPTE_FROZEN & EPT_RWX), "a frozen entry is not present in EPT");
 _Static_assert(!(SPTE_SOFTWARE & (EPT_RWX | EPT_TYPE | EPT_HUGE | EPT_ACCESSED | EPT_DIRTY |
 				  EPT_ADDRESS)),

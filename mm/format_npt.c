@@ -25,13 +25,14 @@
 #define NPT_FIELDS                                                                    \
 	.name = "npt", .present = NPT_P, .allow_r = NPT_P, .allow_w = NPT_W,          \
 	.deny_x = NPT_NX, .huge = NPT_HUGE, .accessed = NPT_ACCESSED,                 \
-	.dirty = NPT_DIRTY, .leaf = NPT_U, .type = NPT_TYPE, .type_device = NPT_TYPE, \
+	.dirty = NPT_DIRTY, .used_shift = 5, .leaf = NPT_U, .type = NPT_TYPE, .type_device = NPT_TYPE, \
 	.table = NPT_P | NPT_W | NPT_U, .address = NPT_ADDRESS,           \
 	.software = SPTE_LEAF_SOFTWARE
 
 const struct mmu_format mmu_format_npt = { NPT_FIELDS, .ad = true };
 const struct mmu_format mmu_format_npt_noad = { NPT_FIELDS };
 
+_Static_assert(NPT_ACCESSED == 1 << 5 && NPT_DIRTY == 2 << 5, "used_shift");
 _Static_assert(!(SPTE_FROZEN & NPT_P), "a frozen entry is not present in NPT");
 _Static_assert(!(SPTE_SOFTWARE & (NPT_P | NPT_W | NPT_U | NPT_TYPE | NPT_ACCESSED | NPT_DIRTY |
 				  NPT_HUGE | NPT_NX | NPT_ADDRESS)),

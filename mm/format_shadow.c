@@ -28,11 +28,12 @@
 #define SHADOW_FIELDS                                                                 \
 	.name = "shadow", .present = X86_P, .allow_r = X86_P, .allow_w = X86_W,       \
 	.allow_u = X86_U, .deny_x = X86_NX, .huge = X86_HUGE,                         \
-	.accessed = X86_ACCESSED, .dirty = X86_DIRTY, .type = X86_TYPE,               \
+	.accessed = X86_ACCESSED, .dirty = X86_DIRTY, .used_shift = 5, .type = X86_TYPE, \
 	.type_device = X86_TYPE, .table = X86_P | X86_W | X86_U, .address = X86_ADDRESS
 
 const struct mmu_format mmu_format_shadow = { SHADOW_FIELDS, .ad = true };
 const struct mmu_format mmu_format_shadow_noad = { SHADOW_FIELDS };
 
+_Static_assert(X86_ACCESSED == 1 << 5 && X86_DIRTY == 2 << 5, "used_shift");
 _Static_assert(!(SPTE_FROZEN & X86_P), "a frozen entry is not present");
 _Static_assert(!(SPTE_PRESENT & ~0xe00ul), "ours in an entry that is present: bits 11:9 only");

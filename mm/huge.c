@@ -83,11 +83,10 @@ unsigned slot_huge_level(struct mmu_vm *vm, const struct memslot *slot, gfn_t gf
 /* ---- forbidding ----------------------------------------------------------------------- */
 
 /* Only what is huge: walks down to leaves above 4K. */
-static void zap_huge_visit(struct range_walk *walk, struct tdp_iter *it)
+static void zap_huge_visit(struct range_walk *walk, struct leaf_run *run)
 {
-	assert_held_write(&walk->vm->mmu_lock);
-	if (it->level > PG_LEVEL_4K && format_is_leaf(it->root->fmt, it->old, it->level))
-		zap_visit(walk, it);
+	if (run->level > PG_LEVEL_4K)
+		zap_visit(walk, run);
 }
 
 static void zap_huge(struct mmu_vm *vm, gfn_t gfn) REQUIRES(vm->mmu_lock)

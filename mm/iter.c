@@ -16,6 +16,15 @@ void iter_reload(struct tdp_iter *it)
 	it->old = spte_load(it->cell);
 }
 
+void iter_skip(struct tdp_iter *it, unsigned n)
+{
+	it->gfn += (n - 1) * level_pages(it->level);
+	it->cell += n - 1;
+	/* Nothing to go down into: what it is matters to nobody any more. */
+	it->old = (spte_t){ 0 };
+	iter_next(it);
+}
+
 void iter_begin(struct tdp_iter *it, const struct mmu_root *root, gfn_t start, gfn_t end,
 		unsigned flags)
 {

@@ -20,6 +20,10 @@ enum {
 	ITER_HUGE = 1 << 1,  /* do not go down into tables of 4K leaves */
 };
 
+#ifndef ITER_RUN     /* the explorer's scenes are small, and so are its runs */
+#define ITER_RUN 64u /* divides the entries of a table */
+#endif
+
 struct tdp_iter {
 	/* the entry visited */
 	bool valid;        /* false: the walk is over */
@@ -50,6 +54,21 @@ void iter_begin(struct tdp_iter *it, const struct mmu_root *root, gfn_t start, g
 void iter_next(struct tdp_iter *it);
 /* Down through the tables that are there, to the lowest entry on the way to it->next. */
 void iter_sink(struct tdp_iter *it);
+/*
+ * How many entries lie side by side from here on in a table of 4K leaves, below the end and at most as many
+ * as a word has bits; above 4K it is one.
+ */
+static inline unsigned iter_run(const struct tdp_iter *it)
+{
+	unsigned n = ITER_RUN - it->gfn % ITER_RUN;
+
+	if (it->level > PG_LEVEL_4K)
+		return 1;
+	return n < it->end - it->gfn ? n : (unsigned)(it->end - it->gfn);
+}
+
+/* The last of n entries from here, none of them a table, is visited: on from there. */
+void iter_skip(struct tdp_iter *it, unsigned n);
 /* Look at the same entry again. */
 void iter_reload(struct tdp_iter *it);
 /* From the root down again to where the walk stood; tables may have gone or come. */

@@ -60,9 +60,10 @@ static inline unsigned leaf_access(const struct mmu_format *fmt, spte_t leaf)
 	return format_access(fmt, leaf_untrack(fmt, leaf));
 }
 
+/* Only a tracked leaf has SPTE_SAVED_W, and it has nothing else. */
 static inline bool leaf_is_writable(const struct mmu_format *fmt, spte_t leaf)
 {
-	return leaf_access(fmt, leaf) & ACC_W;
+	return leaf.raw & (fmt->allow_w | SPTE_SAVED_W);
 }
 
 static inline bool leaf_is_accessed(const struct mmu_format *fmt, spte_t leaf)
@@ -73,6 +74,35 @@ static inline bool leaf_is_accessed(const struct mmu_format *fmt, spte_t leaf)
 static inline bool leaf_is_dirty(const struct mmu_format *fmt, spte_t leaf)
 {
 	return fmt->ad ? leaf.raw & fmt->dirty : leaf_is_writable(fmt, leaf);
+}
+
+/* Has the page a state of ours?  Where a format has no room to say so, all have. */
+static inline bool leaf_is_refcounted(const struct mmu_format *fmt, spte_t leaf)
+{
+	return !fmt->software || (leaf.raw & SPTE_REFCOUNTED);
+}
+
+enum {
+	LEAF_ACCESSED = 1 << 0,
+	LEAF_DIRTY = 1 << 1,
+};
+
+/* Without help from the processor. */
+static inline unsigned leaf_says(const struct mmu_format *fmt, spte_t leaf)
+{
+	return (leaf_is_tracked(leaf) ? 0 : LEAF_ACCESSED) |
+	       (leaf_is_writable(fmt, leaf) ? LEAF_DIRTY : 0);
+}
+
+/* What a leaf said, and what takes its place, leaf or not, does not. */
+static inline unsigned leaf_lost(const struct mmu_format *fmt, spte_t old, spte_t new)
+{
+	bool kept = spte_is_present(new);
+
+	if (fmt->ad)
+		return (old.raw & ~(kept ? new.raw : 0)) >> fmt->used_shift &
+		       (LEAF_ACCESSED | LEAF_DIRTY);
+	return leaf_says(fmt, old) & ~(kept ? leaf_says(fmt, new) : 0);
 }
 
 /* Old.  Dirty stays. */
@@ -87,9 +117,7 @@ static inline spte_t leaf_age(const struct mmu_format *fmt, spte_t leaf)
 /* Without write access, parked or not; a fault may give it back as far as the leaf's bits say. */
 static inline spte_t leaf_wrprot(const struct mmu_format *fmt, spte_t leaf)
 {
-	leaf.raw &= ~fmt->allow_w;
-	if (leaf_is_tracked(leaf))
-		leaf.raw &= ~SPTE_SAVED_W;
+	leaf.raw &= ~(fmt->allow_w | SPTE_SAVED_W);
 	return leaf;
 }
 

@@ -3,7 +3,7 @@
 #include "mm/lock.h"
 
 /* So many looks of a walk make one measurement. */
-#define LOOKS 64u
+#define LOOKS 8u
 /* One of so many holds of a vCPU's faults is measured. */
 #define SAMPLE 16u
 

@@ -28,6 +28,20 @@ const struct memslot *memslot_find_any(struct mmu_vm *vm, gfn_t gfn)
 	return i < slots->count && slots->slot[i]->base <= gfn ? slots->slot[i] : NULL;
 }
 
+const struct memslot *memslot_span(struct mmu_vm *vm, gfn_t gfn, gfn_t *end)
+{
+	const struct memslots *slots = memslots_get(vm);
+	unsigned i = slots_search(slots, gfn);
+	const struct memslot *slot = i < slots->count ? slots->slot[i] : NULL;
+
+	if (slot && slot->base <= gfn) {
+		*end = slot->base + slot->npages;
+		return slot;
+	}
+	*end = slot ? slot->base : vm->gfn_limit;
+	return NULL;
+}
+
 const struct memslot *memslot_find(struct mmu_vm *vm, gfn_t gfn)
 {
 	const struct memslot *slot = memslot_find_any(vm, gfn);

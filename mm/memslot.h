@@ -61,6 +61,8 @@ static inline const struct memslots *memslots_get(struct mmu_vm *vm)
 const struct memslot *memslot_find(struct mmu_vm *vm, gfn_t gfn);
 /* The same, dying ones too. */
 const struct memslot *memslot_find_any(struct mmu_vm *vm, gfn_t gfn);
+/* The same; *end: where it ends, or the hole that gfn is in. */
+const struct memslot *memslot_span(struct mmu_vm *vm, gfn_t gfn, gfn_t *end);
 /* By the caller's number; NULL too when it is dying. */
 const struct memslot *memslot_by_id(struct mmu_vm *vm, unsigned id);
 

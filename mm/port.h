@@ -27,6 +27,8 @@ enum {
  */
 hpa_t port_pages_alloc(unsigned order, unsigned flags);
 void port_pages_free(hpa_t hpa, unsigned order);
+/* n neighbours, each of which could be freed by itself with order 0. */
+void port_pages_free_run(hpa_t hpa, uint64_t n);
 
 /*
  * Break an allocation of 2^order pages into 2^order single ones, each of which

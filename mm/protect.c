@@ -12,44 +12,41 @@
 #include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/range.h"
-#include "mm/tdp.h"
 
 struct protect {
 	gfn_t start, end;
 	unsigned access;
 };
 
-static void protect_revoke_write(struct range_walk *walk, struct tdp_iter *it)
-	REQUIRES(walk->vm->mmu_lock)
+static void protect_revoke_write(struct leaf_run *run, unsigned i, spte_t old)
 {
-	const struct mmu_format *fmt = it->root->fmt;
 	spte_t less;
 
 	do {
-		less = leaf_revoke_write(fmt, it->old);
-		if (less.raw == it->old.raw)
+		less = leaf_revoke_write(run->fmt, old);
+		if (less.raw == old.raw)
 			return;
 		/* Fails when the processor has just set A or D: then with these. */
-	} while (!tdp_try_set(walk->vm, it, less));
-	walk->flush_owed = true;
-	stat_add(walk->vm, protect_leaf, 1);
+	} while (!run_try_set(run, i, &old, less));
 }
 
-static void protect_visit(struct range_walk *walk, struct tdp_iter *it)
+static void protect_visit(struct range_walk *walk, struct leaf_run *run)
 {
 	const struct protect *p = walk->ctx;
-	gfn_t end = it->gfn + level_pages(it->level);
+	gfn_t end = run->gfn + run->count * level_pages(run->level);
+	bool zap = !p->access || run->gfn < p->start || end > p->end;
 
-	assert_held_write(&walk->vm->mmu_lock);
-	if (!format_is_leaf(it->root->fmt, it->old, it->level))
-		return;
-	if (!p->access || it->gfn < p->start || end > p->end) {
-		tdp_zap(walk->vm, it);
-		walk->flush_owed = true;
-		stat_add(walk->vm, protect_leaf, 1);
-	} else if (!(p->access & ACC_W)) {
-		protect_revoke_write(walk, it);
+	for (unsigned i = 0; i < run->count; i++) {
+		spte_t old = spte_load(&run->cell[i]);
+
+		if (!spte_is_present(old))
+			continue;
+		if (zap)
+			run_zap(run, i);
+		else if (!(p->access & ACC_W))
+			protect_revoke_write(run, i, old);
 	}
+	stat_add(walk->vm, protect_leaf, run->gone + run->changed);
 }
 
 static int protect_locked(struct mmu_vm *vm, struct protect *p, struct mmu_cache *spare,

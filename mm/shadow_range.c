@@ -20,7 +20,7 @@ static struct tdp_iter iter_of(const struct mmu_vm *vm, spte_cell_t *cell, gfn_t
 {
 	return (struct tdp_iter){
 		.valid = true, .level = (uint8_t)level, .gfn = level_gfn_base(gfn, level),
-		.cell = cell, .old = spte_load(cell), .next = gfn, .root = &vm->shadow->fmt_root,
+		.cell = cell, .old = spte_load(cell), .next = gfn, .end = gfn + 1, .root = &vm->shadow->fmt_root,
 	};
 }
 
@@ -36,8 +36,7 @@ static bool visit_rmap(struct range_walk *walk, struct rmap *rmap, gfn_t gfn, un
 	while (c.cell) {
 		struct tdp_iter it = iter_of(walk->vm, c.cell, gfn, level);
 
-		walk->visited++;
-		walk->visit(walk, &it);
+		walk_run(walk, &it);
 		if (spte_is_present(spte_load(c.cell))) {
 			rmap_next(&c);
 			continue;

@@ -251,9 +251,9 @@ static void delete_locked(struct mmu_vm *vm, struct spare *spare, const struct m
 	struct memslot_state *state = slot->state;
 	const struct memslot *dying = slot_dies(vm, spare, slot);
 
-	zap_range(vm, dying->base, dying->base + dying->npages, MMU_MAY_BLOCK | WALK_TABLES);
 	/* Whoever still holds the slot brings no more pages: backing_bring(). */
 	state->backing.dead = true;
+	zap_range(vm, dying->base, dying->base + dying->npages, MMU_MAY_BLOCK | WALK_TABLES);
 	while (backing_empty_step(vm, dying))
 		if (walk_should_yield(vm))
 			walk_yield(vm);

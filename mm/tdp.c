@@ -22,8 +22,10 @@
 
 /* ---- the books --------------------------------------------------------------- */
 
-static void account_leaves(struct mmu_vm *vm, unsigned level, uint64_t n)
+void tdp_account_leaves(struct mmu_vm *vm, unsigned level, int64_t more)
 {
+	uint64_t n = (uint64_t)more;
+
 	switch (level) {
 	case PG_LEVEL_4K:
 		stat_add(vm, pages_4k, n);
@@ -47,13 +49,11 @@ static void account_table(struct mmu_vm *vm, spte_t table, uint64_t n)
 static void fold_leaf(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, unsigned level,
 		      spte_t old, spte_t new) REQUIRES_SHARED(vm->mmu_lock)
 {
-	bool kept = spte_is_present(new);
-	bool accessed = leaf_is_accessed(fmt, old) && !(kept && leaf_is_accessed(fmt, new));
-	bool dirty = leaf_is_dirty(fmt, old) && !(kept && leaf_is_dirty(fmt, new));
+	unsigned lost = leaf_lost(fmt, old, new);
 
 	/* Only pages of ours have a state to fold into. */
-	if ((accessed || dirty) && (!fmt->software || (old.raw & SPTE_REFCOUNTED)))
-		backing_fold(vm, gfn, level, accessed, dirty);
+	if (lost && leaf_is_refcounted(fmt, old))
+		backing_fold(vm, gfn, level, lost);
 	dirty_fold(vm, fmt, gfn, level, old, new);
 }
 
@@ -76,24 +76,19 @@ void tdp_account(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, uns
 
 	MM_BUG_ON(!change_is_legal(fmt, level, old, new));
 	if (was_leaf && !is_leaf) {
-		account_leaves(vm, level, -1ul);
+		tdp_account_leaves(vm, level, -1);
 		/* The table that a leaf is split into is full. */
 		if (is_table)
-			account_leaves(vm, level - 1, PT_ENTRIES);
+			tdp_account_leaves(vm, level - 1, PT_ENTRIES);
 		else
 			stat_add(vm, zap_leaf, 1);
 	}
 	if (is_leaf && !was_leaf)
-		account_leaves(vm, level, 1);
+		tdp_account_leaves(vm, level, 1);
 	if (was_table != is_table)
 		account_table(vm, is_table ? new : old, is_table ? 1 : -1ul);
 	if (was_leaf && !is_table)
 		fold_leaf(vm, fmt, gfn, level, old, new);
-}
-
-void tdp_account_new(struct mmu_vm *vm, uint64_t n)
-{
-	account_leaves(vm, PG_LEVEL_4K, n);
 }
 
 bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new)

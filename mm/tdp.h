@@ -45,12 +45,16 @@ bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new) REQUIRES_SH
 /* Take out the entry that the walk stands on, and book it.  A flush is owed. */
 void tdp_zap(struct mmu_vm *vm, struct tdp_iter *it) REQUIRES(vm->mmu_lock);
 
-/* n 4K leaves where nothing was, with nobody's access: all that there is to book of them. */
-void tdp_account_new(struct mmu_vm *vm, uint64_t n) REQUIRES_SHARED(vm->mmu_lock);
+/*
+ * So many leaves more, or fewer: all that there is to book of those that come with nobody's access, and a
+ * part of it for those that run.h books.
+ */
+void tdp_account_leaves(struct mmu_vm *vm, unsigned level, int64_t more)
+	REQUIRES_SHARED(vm->mmu_lock);
 
 /*
- * Every change of an entry of a root, from whatever to whatever, is booked here,
- * by the one whose atomic operation made it: the gauges, and what of Accessed and
+ * Every change of an entry of a root, from whatever to whatever, is booked here (or by run.h, many at
+ * a time), by the one whose atomic operation made it: the gauges, and what of Accessed and
  * Dirty is in the entry no longer.  (Ageing and restoring by a fast fault have nothing to
  * book: they map the same, and lose no Dirty.)  gfn is the first that the entry spans.
  */

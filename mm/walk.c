@@ -63,8 +63,9 @@ void walk_yield(struct mmu_vm *vm)
 
 static bool table_is_empty(const spte_cell_t *table)
 {
-	for (unsigned i = 0; i < PT_ENTRIES; i++)
-		if (spte_load(&table[i]).raw)
+	for (unsigned i = 0; i < PT_ENTRIES; i += 4)
+		if (spte_load(&table[i]).raw | spte_load(&table[i + 1]).raw |
+		    spte_load(&table[i + 2]).raw | spte_load(&table[i + 3]).raw)
 			return false;
 	return true;
 }
@@ -99,13 +100,33 @@ static void bury(struct range_walk *walk)
 
 /* ---- the walk ------------------------------------------------------------------------ */
 
+unsigned walk_run(struct range_walk *walk, const struct tdp_iter *it)
+{
+	struct leaf_run run;
+
+	assert_held_write(&walk->vm->mmu_lock);
+	run_open(&run, walk->vm, it);
+	walk->visit(walk, &run);
+	assert_held_write(&run.vm->mmu_lock);
+	run_close(&run);
+	walk->flush_owed |= run.gone || run.changed;
+	walk->visited += run.count;
+	return run.count;
+}
+
+/* What the walk stands on, and on behind it. */
 static void visit(struct range_walk *walk, struct tdp_iter *it) REQUIRES(walk->vm->mmu_lock)
 {
-	walk->visited++;
+	bool table = format_is_table(it->root->fmt, it->old, it->level);
+
 	if (it->leaving)
 		unlink_if_empty(walk, it);
-	else if (it->old.raw && !format_is_table(it->root->fmt, it->old, it->level))
-		walk->visit(walk, it);
+	if (it->level == PG_LEVEL_4K || (it->old.raw && !table)) {
+		iter_skip(it, walk_run(walk, it));
+	} else {
+		walk->visited++;
+		iter_next(it);
+	}
 }
 
 /*
@@ -129,7 +150,7 @@ static gfn_t walk_root(struct range_walk *walk, const struct mmu_root *root, gfn
 	struct tdp_iter it;
 
 	iter_begin(&it, root, walk->next, end, walk->unlink ? ITER_LEAVE : 0);
-	for (; it.valid; iter_next(&it)) {
+	while (it.valid) {
 		if (step_is_over(walk, &it))
 			return it.next;
 		visit(walk, &it);
@@ -169,11 +190,8 @@ void walk_root_step(struct range_walk *walk, const struct mmu_root *root, uint64
 	assert_held_write(&walk->vm->mmu_lock);
 	walk->visited = 0;
 	iter_begin(&it, root, walk->next, walk->end, walk->unlink ? ITER_LEAVE : 0);
-	for (; it.valid; iter_next(&it)) {
-		if (walk->visited >= budget && !it.leaving && it.next != walk->next)
-			break;
+	while (it.valid && (walk->visited < budget || it.leaving || it.next == walk->next))
 		visit(walk, &it);
-	}
 	walk->next = it.valid ? it.next : walk->end;
 	walk->flush_owed = false;
 	hold_note_write(walk->vm, walk->visited);

@@ -16,7 +16,7 @@
  */
 #pragma once
 
-#include "mm/iter.h"
+#include "mm/run.h"
 #include "mm/vm.h"
 
 /*
@@ -30,16 +30,16 @@ struct range_walk {
 	gfn_t next;     /* first gfn not yet done */
 	gfn_t end;
 	unsigned flags; /* with MMU_MAY_BLOCK a step ends when somebody waits */
-	/* Called for every entry that is not a table and not empty; may change it. */
-	void (*visit)(struct range_walk *walk, struct tdp_iter *it);
+	/* Called for all entries that are not tables, run by run; may change them by run_*(). */
+	void (*visit)(struct range_walk *walk, struct leaf_run *run);
 	bool unlink;    /* take out tables that are found empty */
 
-	/* for visit() */
-	bool flush_owed; /* set it when a processor could still use what is gone */
-	void *ctx;
+	void *ctx;      /* for visit() */
 
-	/* of the walk: unlinked tables, entries visited since we looked whether to yield */
-	hpa_t dead;
+	/* of the walk */
+	bool flush_owed; /* a processor could still use what is gone */
+	hpa_t dead;      /* unlinked tables */
+	/* entries visited since we looked whether to yield */
 	uint64_t visited;
 };
 
@@ -51,6 +51,10 @@ bool walk_step(struct range_walk *walk) REQUIRES(walk->vm->mmu_lock);
  * root that no processor uses.
  */
 void walk_root_step(struct range_walk *walk, const struct mmu_root *root, uint64_t budget)
+	REQUIRES(walk->vm->mmu_lock);
+
+/* The run that begins where it stands: visited and booked.  How many entries it had. */
+unsigned walk_run(struct range_walk *walk, const struct tdp_iter *it)
 	REQUIRES(walk->vm->mmu_lock);
 
 /* Does a holder of mmu_lock for write that may block have a reason to let others in? */

@@ -5,16 +5,20 @@
 #include "mm/mmio.h"
 #include "mm/tdp.h"
 
-void zap_visit(struct range_walk *walk, struct tdp_iter *it)
+void zap_visit(struct range_walk *walk, struct leaf_run *run)
 {
-	if (mmio_is_entry(it->root->fmt, it->old)) {
-		/* No processor remembers one: nothing is owed. */
-		mmio_remove(walk->vm, it->cell, it->old);
-		return;
+	struct leaf_run r = *run; /* in registers: atomic operations do not make it be read again */
+
+	for (unsigned i = 0; i < r.count; i++) {
+		spte_t old = spte_load(&r.cell[i]);
+
+		if (spte_is_present(old))
+			run_zap(&r, i);
+		else if (mmio_is_entry(r.fmt, old))
+			/* No processor remembers one: no flush is owed. */
+			mmio_remove(walk->vm, &r.cell[i], old);
 	}
-	assert_held_write(&walk->vm->mmu_lock);
-	tdp_zap(walk->vm, it);
-	walk->flush_owed = true;
+	*run = r;
 }
 
 struct range_walk zap_walk(struct mmu_vm *vm, gfn_t start, gfn_t end, unsigned flags)

@@ -5,8 +5,8 @@
 #include "mm/invalidate.h"
 #include "mm/walk.h"
 
-/* The visit of walks that take mappings away: this entry goes, and a flush is owed. */
-void zap_visit(struct range_walk *walk, struct tdp_iter *it);
+/* The visit of walks that take mappings away: these entries go. */
+void zap_visit(struct range_walk *walk, struct leaf_run *run);
 /* A walk that removes every leaf that maps a gfn of [start, end), a huge leaf as a whole. */
 struct range_walk zap_walk(struct mmu_vm *vm, gfn_t start, gfn_t end, unsigned flags);
 

@@ -49,6 +49,11 @@ void port_pages_free(hpa_t hpa, unsigned order)
 	pages_free(hpa, order);
 }
 
+void port_pages_free_run(hpa_t hpa, uint64_t n)
+{
+	pages_free_run(hpa, n);
+}
+
 void port_pages_split(hpa_t hpa, unsigned order)
 {
 	pages_split(hpa, order);

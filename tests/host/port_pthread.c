@@ -326,6 +326,12 @@ void port_pages_free(hpa_t hpa, unsigned order)
 	pthread_mutex_unlock(&mutex);
 }
 
+void port_pages_free_run(hpa_t hpa, uint64_t n)
+{
+	for (; n; n--, hpa += PAGE_SIZE)
+		port_pages_free(hpa, 0);
+}
+
 void port_pages_split(hpa_t hpa, unsigned order)
 {
 	pthread_mutex_lock(&mutex);

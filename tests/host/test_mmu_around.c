@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Fault-around: what one fault maps beside its page, and where it stops. */
 #include "ktap.h"
+#include "mm/invalidate.h"
 #include "mm/leaf.h"
 #include "world.h"
 
@@ -173,35 +174,24 @@ static void test_borders(void)
 }
 
 /* What is just being invalidated is not mapped behind the walk's back. */
-static unsigned rescheds;
-
-static void on_resched(void)
-{
-	struct page_fault pf = { .gpa = 0, .access = ACC_R };
-
-	hosted_hooks.resched = NULL;
-	hosted_hooks.need_resched = false;
-	rescheds++;
-	/* Gfn 0 is done, the rest of its window is not. */
-	CHECK_EQ(mmu_page_fault(&w.cpu[1].mmu, &pf), MMU_PF_FIXED);
-	CHECK_EQ(world_stats(&w).pages_4k, 64);
-}
-
 static void invalidated(const struct world_variant *v)
 {
+	struct page_fault pf = { .gpa = 0, .access = ACC_R };
+	struct invalidation inv;
 	uint64_t changed;
 
-	rescheds = 0;
 	open_backed(v, 64);
-	for (gfn_t gfn = 0; gfn < 64; gfn++)
-		world_read(&w, gfn, 0);
 	CHECK(fake_cpu_enter(&w.cpu[1]));
 	fake_cpu_exit(&w.cpu[1]);
-	hosted_hooks.resched = on_resched;
-	hosted_hooks.need_resched = true;
-	CHECK_EQ(mmu_unmap(w.vm, 0, 64, MMU_MAY_BLOCK), 0);
-	CHECK_EQ(rescheds, 1);
+	/* A walk has yielded where gfn 0 is done, and the rest of its window is not. */
+	write_lock(&w.vm->mmu_lock);
+	invalidate_begin(w.vm, &inv, 1, 64);
+	write_unlock(&w.vm->mmu_lock);
+	CHECK_EQ(mmu_page_fault(&w.cpu[1].mmu, &pf), MMU_PF_FIXED);
 	CHECK_EQ(world_stats(&w).pages_4k, 1);
+	write_lock(&w.vm->mmu_lock);
+	invalidate_end(w.vm, &inv);
+	write_unlock(&w.vm->mmu_lock);
 	CHECK_EQ(mmu_balloon_out(w.vm, 0, 64, 0, &changed), 0);
 	world_close(&w);
 }

@@ -7,6 +7,7 @@
 
 #include "ktap.h"
 #include "mm/invalidate.h"
+#include "mm/iter.h"
 #include "mm/port.h"
 #include "world.h"
 
@@ -70,8 +71,8 @@ static void shrinks(const struct world_variant *v)
 	CHECK_EQ(mmu_unmap(w.vm, 0, 2 * CHUNK, MMU_MAY_BLOCK), 0);
 	hosted_hooks.need_resched = false;
 	hosted_hooks.resched = NULL;
-	CHECK(rescheds > CHUNK);
-	CHECK(behind > CHUNK && ahead == behind);
+	CHECK(rescheds > CHUNK / ITER_RUN);
+	CHECK(behind > CHUNK / ITER_RUN && ahead == behind);
 	/* What was mapped behind the walk stays. */
 	CHECK_EQ(world_stats(&w).pages_4k, 1);
 	CHECK_EQ(world_read(&w, 0, 0), 1);
@@ -110,7 +111,7 @@ static void balloon_shrinks(const struct world_variant *v)
 	hosted_hooks.need_resched = false;
 	hosted_hooks.resched = NULL;
 	CHECK_EQ(changed, 2 * CHUNK);
-	CHECK(rescheds > CHUNK);
+	CHECK(rescheds > CHUNK / ITER_RUN);
 	CHECK_EQ(world_stats(&w).pages_4k, 0);
 	CHECK_EQ(world_stats(&w).backing_pages, 0);
 	world_close(&w);

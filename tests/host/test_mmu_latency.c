@@ -188,7 +188,7 @@ static void others_run(void)
 static void test_holds(void)
 {
 	open_world(4 * CHUNK);
-	for (gfn_t gfn = 0; gfn < CHUNK; gfn++)
+	for (gfn_t gfn = 0; gfn < 4 * CHUNK; gfn++)
 		world_read(&w, gfn, 0);
 	reset_all();
 	take(MMU_LATENCY_WRITE_HOLD, true);
@@ -196,7 +196,7 @@ static void test_holds(void)
 
 	hosted_hooks.need_resched = true;
 	hosted_hooks.resched = others_run;
-	CHECK_EQ(mmu_unmap(w.vm, 0, CHUNK, MMU_MAY_BLOCK), 0);
+	CHECK_EQ(mmu_unmap(w.vm, 0, 4 * CHUNK, MMU_MAY_BLOCK), 0);
 	hosted_hooks.need_resched = false;
 	hosted_hooks.resched = NULL;
 	yields = world_stats(&w).zap_yield - yields;
@@ -205,7 +205,7 @@ static void test_holds(void)
 	CHECK_EQ(take(MMU_LATENCY_WRITE_HOLD, false)->count, yields + 2);
 	CHECK(lat.max < 100000);
 	CHECK_EQ(lat.worst[1].op, MMU_OP_UNMAP);
-	CHECK_EQ(lat.worst[1].npages, CHUNK);
+	CHECK_EQ(lat.worst[1].npages, 4 * CHUNK);
 	CHECK(take(MMU_LATENCY_YIELD, false)->count >= yields);
 	CHECK_EQ(lat.worst[0].op, MMU_OP_UNMAP);
 	CHECK(lat.max < 100000);

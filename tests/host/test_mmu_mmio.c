@@ -132,12 +132,13 @@ static enum mmu_pf_result during;
 
 static void touch_dying(void)
 {
-	struct page_fault pf = { .gpa = 9 * PAGE_SIZE, .access = ACC_R };
+	const gfn_t gfn = ITER_RUN + 9; /* not yet done when the first run is */
+	struct page_fault pf = { .gpa = gfn * PAGE_SIZE, .access = ACC_R };
 
 	hosted_hooks.resched = NULL;
 	during = mmu_page_fault(&w.cpu[1].mmu, &pf);
 	CHECK_EQ(entries(), 0);
-	CHECK(spte_is_present(spte_load(cell_of(9))));
+	CHECK(spte_is_present(spte_load(cell_of(gfn))));
 	world_audit(&w);
 }
 
@@ -145,7 +146,7 @@ static void dying(const struct world_variant *v)
 {
 	world_open(&w, v, CHUNK);
 	hosted_deny_2m(true);
-	for (gfn_t gfn = 0; gfn < 16; gfn++)
+	for (gfn_t gfn = 0; gfn < 2 * ITER_RUN; gfn++)
 		world_write(&w, gfn, 0, 1);
 	CHECK(fake_cpu_enter(&w.cpu[1]));
 	fake_cpu_exit(&w.cpu[1]);

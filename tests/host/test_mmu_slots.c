@@ -4,6 +4,7 @@
 
 #include "ktap.h"
 #include "mm/backing.h"
+#include "mm/iter.h"
 #include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/port.h"
@@ -134,7 +135,7 @@ static unsigned rescheds;
 
 static void on_resched(void)
 {
-	struct page_fault pf = { .gpa = 5 * PAGE_SIZE, .access = ACC_R };
+	struct page_fault pf = { .gpa = (ITER_RUN + 5) * PAGE_SIZE, .access = ACC_R };
 	struct mmu_slot_desc d;
 
 	hosted_hooks.resched = NULL;
@@ -144,9 +145,9 @@ static void on_resched(void)
 	CHECK_EQ(mmu_unmap(w.vm, 0, 1, 0), -ENOENT);
 	CHECK_EQ(add(0, 100 * CHUNK, 1, 0, 0), -EEXIST);
 	CHECK_EQ(add(3, 0, 1, 0, 0), -EEXIST);
-	if (rescheds % 64 == 1) {
+	if (rescheds % 4 == 1) {
 		CHECK_EQ(mmu_page_fault(&w.cpu[1].mmu, &pf),
-			 w.cfg.hw_ad || rescheds > 6 ? MMU_PF_EMULATE : MMU_PF_SPURIOUS);
+			 w.cfg.hw_ad || rescheds > 1 ? MMU_PF_EMULATE : MMU_PF_SPURIOUS);
 		world_audit(&w);
 	}
 	hosted_hooks.resched = on_resched;
@@ -166,7 +167,7 @@ static void delete_yields(const struct world_variant *v)
 	CHECK_EQ(mmu_slot_delete(w.vm, 0), 0);
 	hosted_hooks.resched = NULL;
 	hosted_hooks.need_resched = false;
-	CHECK(rescheds >= 2 * CHUNK);
+	CHECK(rescheds >= 2 * CHUNK / ITER_RUN);
 	CHECK_EQ(world_stats(&w).backing_pages, 0);
 	CHECK_EQ(add(0, 0, CHUNK, 0, 0), 0);
 	world_close(&w);

@@ -5,7 +5,7 @@
 
 EXPLORE_DIR    := tests/host/explore
 EXPLORE_CC     := gcc
-EXPLORE_PLAIN_CFLAGS := -std=gnu11 -O2 -g $(WARN) -Wno-shadow -DPHYLLO_HOSTED -DPHYLLO_DEBUG=1 -I. -Iinclude \
+EXPLORE_PLAIN_CFLAGS := -std=gnu11 -O2 -g $(WARN) -Wno-shadow -DPHYLLO_HOSTED -DPHYLLO_DEBUG=1 -DITER_RUN=2u -I. -Iinclude \
                   -fno-strict-aliasing -fno-omit-frame-pointer -fno-pie -fcf-protection=none -U_FORTIFY_SOURCE
 EXPLORE_CFLAGS := $(EXPLORE_PLAIN_CFLAGS) -include $(EXPLORE_DIR)/explore_atomics.h
 EXPLORE_MM     := $(wildcard mm/*.c)

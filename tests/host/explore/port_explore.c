@@ -256,6 +256,12 @@ void port_pages_free(hpa_t hpa, unsigned order)
 		free_page[free_count++] = (uint32_t)page;
 }
 
+void port_pages_free_run(hpa_t hpa, uint64_t n)
+{
+	for (; n; n--, hpa += PAGE_SIZE)
+		port_pages_free(hpa, 0);
+}
+
 void port_pages_split(hpa_t hpa, unsigned order)
 {
 	uint64_t page = page_of(hpa);
