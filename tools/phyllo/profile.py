@@ -10,7 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bench import JOBS, Job, bench_build, bench_spec
+from .bench import bench_build, bench_spec
+from .bench_jobs import ALL_JOBS, Job
 from .config import UserError, build_dir
 from .platforms import EXIT_OK, make_machine
 from .processes import run
@@ -54,7 +55,7 @@ def job_of(op: str) -> Job:
         raise UserError(f"OP={op} is not known; allowed are: {', '.join(TESTS)}")
     ranges = op.startswith(("zap", "dirty", "age"))
     kernel = "bench_exit" if op.startswith("exit") else "bench_range" if ranges else "bench_fault"
-    job = next(job for job in JOBS if job.kernel == kernel and job.only in ("", test))
+    job = next(job for job in ALL_JOBS if job.kernel == kernel and job.only in ("", test))
     return Job(kernel, test, job.cmdline, job.vm, "mib=128" if ranges else job.words, job.mem)
 
 
