@@ -91,7 +91,7 @@ void bench_say_value(const char *name, const char *unit, uint64_t value)
 	printf("bench: %s %s value=%llu min=%llu max=%llu mean=%llu n=1\n", name, unit, v, v, v, v);
 }
 
-static bool is_shadowed(void)
+bool bench_shadowed(void)
 {
 	struct phyllo_mmu_mode mode;
 
@@ -102,7 +102,7 @@ static bool is_shadowed(void)
 const char *bench_by_mode(const char *name)
 {
 	static char text[64];
-	const char *suffix = is_shadowed() ? ".shadow" : ".tdp";
+	const char *suffix = bench_shadowed() ? ".shadow" : ".tdp";
 	size_t n = strlen(name);
 
 	if (n + strlen(suffix) >= sizeof(text))
@@ -116,7 +116,7 @@ void bench_map_small(uint64_t base, uint64_t bytes)
 {
 	uint64_t tables = bytes / SIZE_2M * PAGE_SIZE;
 
-	if (!is_shadowed())
+	if (!bench_shadowed())
 		return;
 	uint64_t *entry = (uint64_t *)(uintptr_t)ram_take(tables, PAGE_SIZE);
 

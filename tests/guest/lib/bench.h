@@ -46,6 +46,8 @@ void bench_say_in(struct bench *b, const char *name, enum bench_figure figure, c
 /* A figure that is one number of another unit. */
 void bench_say_value(const char *name, const char *unit, uint64_t value);
 
+/* Are this VM's page tables shadowed? */
+bool bench_shadowed(void);
 /* Of a row that there is once for each kind of MMU: "stall.unmap.tdp", "stall.unmap.shadow". */
 const char *bench_by_mode(const char *name);
 
