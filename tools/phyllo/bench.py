@@ -72,8 +72,8 @@ def check(result: BootResult, kernel: str, what: str) -> None:
         raise UserError(f"{what} could not be measured: {problem or 'it reported no tests'}")
 
 
-def run_job(job: Job, number: int) -> list[Figure]:
-    work = build_dir() / "tests" / f"bench-{number}"
+def run_job(job: Job) -> list[Figure]:
+    work = build_dir() / "tests" / f"bench-{job.slug}"
     result = boot(bench_spec(job), work, LIMITS)
     check(result, job.kernel, job.title)
     lines = result.console.guest_lines().get(job.kernel, [])
@@ -147,9 +147,9 @@ def command_bench() -> int:
     """0 when everything was measured, whether or not it reaches its bar."""
     jobs = wanted(jobs_of(MODES))
     figures = []
-    for count, job in enumerate(jobs):
+    for job in jobs:
         print(f"phyllo: {job.title} ...", flush=True)
-        figures += run_job(job, count)
+        figures += run_job(job)
     if any(job.kernel == "bench_scale" for job in jobs):
         figures = relative(figures) + hosted_scale()
     if not os.environ.get("ONLY"):

@@ -48,6 +48,11 @@ class Job:
     def title(self) -> str:
         return f"{self.kernel} {self.only or self.words}".strip() + f", {self.mode}"
 
+    @property
+    def slug(self) -> str:
+        """The same as a name for files."""
+        return re.sub(r"[^A-Za-z0-9]+", "-", f"{self.title} {self.smp}")
+
 
 BOTH = ("tdp", "shadow")
 SMALL = "max_page=4k"

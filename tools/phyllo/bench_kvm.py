@@ -118,15 +118,19 @@ def linux_machine(job: Job, work: Path) -> Machine:
     return Machine(argv, work, "stdio")
 
 
-def boot_linux(job: Job, work: Path, echo: Optional[Callable[[bytes], None]] = None) -> KvmResult:
+def boot_linux(job: Job, echo: Optional[Callable[[bytes], None]] = None) -> KvmResult:
+    work = build_dir() / "tests" / f"bench-kvm-{job.slug}"
     console = Console(echo=echo)
-    session = Session(linux_machine(job, work), LIMITS, console.feed)
-    try:
-        ending = session.run()
-    finally:
-        console.finish()
-        (work / "console.log").write_text("\n".join(console.lines) + "\n")
-        (work / "initramfs.cpio").unlink()
+    machine = linux_machine(job, work)
+    with (work / "console.log").open("wb", buffering=0) as log:  # it takes long: somebody may want to look
+
+        def listen(data: bytes) -> None:
+            log.write(data)
+            console.feed(data)
+
+        ending = Session(machine, LIMITS, listen).run()
+    console.finish()
+    (work / "initramfs.cpio").unlink()
     result = KvmResult(console, ending)
     problem = result.problem(job.kernel)
     if problem:
@@ -152,8 +156,8 @@ def net(figures: list[Figure]) -> list[Figure]:
     return out
 
 
-def run_job(job: Job, number_: int) -> list[Figure]:
-    result = boot_linux(job, build_dir() / "tests" / f"bench-kvm-{number_}")
+def run_job(job: Job) -> list[Figure]:
+    result = boot_linux(job)
     lines = result.console.guest_lines().get(job.kernel, [])
     figures = [figure for line in lines for figure in parse_figure(line, job, PLATFORM)]
     if not figures:
@@ -166,10 +170,9 @@ def run_job(job: Job, number_: int) -> list[Figure]:
     return net(figures)
 
 
-def boot_seconds(number_: int) -> float:
+def boot_seconds() -> float:
     first: list[float] = []
-    job = Job("hello", smp=2, icount=False)
-    boot_linux(job, build_dir() / "tests" / f"bench-kvm-boot-{number_}", first_line(time.monotonic(), "hello", first))
+    boot_linux(Job("hello", smp=2, icount=False), first_line(time.monotonic(), "hello", first))
     return first[0]
 
 
@@ -195,11 +198,11 @@ def command_bench_kvm() -> int:
     jobs = [job for job in wanted(jobs_of(BOTH)) if job.beside_kvm]
     if not os.environ.get("ONLY"):
         kvm_json().unlink(missing_ok=True)
-        save([wall_clock("boot.guest", [boot_seconds(number_) for number_ in range(BOOT_REPEATS)], PLATFORM)])
+        save([wall_clock("boot.guest", [boot_seconds() for _ in range(BOOT_REPEATS)], PLATFORM)])
     figures: list[Figure] = []
-    for count, job in enumerate(jobs):
+    for job in jobs:
         print(f"phyllo: KVM: {job.title} ...", flush=True)
-        figures = save(run_job(job, count))
+        figures = save(run_job(job))
     show(figures)
     print(f"phyllo: {len(figures)} figures in {kvm_json()}; mitigations were off")
     return 0
