@@ -37,11 +37,11 @@ def bench_build() -> Path:
 
 
 def wanted(jobs: list[Job]) -> list[Job]:
-    """ONLY='word …': the jobs in whose titles one of the words stands."""
+    """ONLY='word …': the jobs in whose names one of the words stands."""
     words = os.environ.get("ONLY", "").split()
-    chosen = [job for job in jobs if not words or any(word in job.title for word in words)]
+    chosen = [job for job in jobs if not words or any(word in job.slug for word in words)]
     if not chosen:
-        raise UserError(f"ONLY= fits none of: {'; '.join(job.title for job in jobs)}")
+        raise UserError(f"ONLY= fits none of: {' '.join(job.slug for job in jobs)}")
     return chosen
 
 

@@ -50,8 +50,8 @@ class Job:
 
     @property
     def slug(self) -> str:
-        """The same as a name for files."""
-        return re.sub(r"[^A-Za-z0-9]+", "-", f"{self.title} {self.smp}")
+        """The same as a name for files, and for ONLY=."""
+        return re.sub(r"[^A-Za-z0-9_]+", "-", f"{self.title} {self.smp}")
 
 
 BOTH = ("tdp", "shadow")

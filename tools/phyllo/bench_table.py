@@ -38,7 +38,7 @@ def kvm_column() -> tuple[dict[Key, float], str]:
     if not path.is_file():
         return values, "the committed ones (make bench-kvm measures them here)"
     measured = {key_of(figure): figure.value for figure in read_figures(path.read_text())}
-    left = [name for name, _ in values if name not in {key[0] for key in measured}]
+    left = dict.fromkeys(name for name, mode in values if (name, mode) not in measured)
     rest = f", but the committed ones of {', '.join(left)}" if left else ""
     return {**values, **measured}, f"from {path}{rest}"
 
