@@ -57,6 +57,9 @@ static int32_t call_unmap(struct vm *vm, const struct kvm_regs *r)
 		s->protection ^= PROT_EXEC;
 	else
 		protect_here(at, r->rcx, s->protection);
+	/* Linux 6.1 leaves its own huge pages read-only, which KVM's next fault would have to mend. */
+	if (!vm->config.small_pages && madvise(at, r->rcx, MADV_POPULATE_WRITE))
+		die("the memory does not come back");
 	return 0;
 }
 
