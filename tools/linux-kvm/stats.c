@@ -42,18 +42,28 @@ static uint64_t kvm_stat(const char *name)
 	return strtoull(text, NULL, 10);
 }
 
-/* A line of /proc/meminfo, in bytes. */
-static uint64_t meminfo(const char *name)
+/* The sum of the numbers behind a word, wherever a line begins with it. */
+static uint64_t sum_of(const char *path, const char *word)
 {
-	char text[4096];
+	FILE *f = fopen(path, "r");
+	uint64_t sum = 0;
+	char line[256];
 
-	if (!read_file("/proc/meminfo", text, sizeof(text)))
-		die("no /proc/meminfo");
-	const char *line = strstr(text, name);
+	if (!f)
+		die("no %s", path);
+	while (fgets(line, sizeof(line), f)) {
+		const char *s = line + strspn(line, " ");
 
-	if (!line)
-		die("/proc/meminfo has no %s", name);
-	return strtoull(line + strlen(name), NULL, 10) * 1024;
+		if (!strncmp(s, word, strlen(word)))
+			sum += strtoull(s + strlen(word), NULL, 10);
+	}
+	fclose(f);
+	return sum;
+}
+
+static uint64_t meminfo(const char *word)
+{
+	return sum_of("/proc/meminfo", word) * 1024;
 }
 
 static uint64_t mmu_tables(void)
@@ -61,10 +71,16 @@ static uint64_t mmu_tables(void)
 	return meminfo("SecPageTables:") / PAGE_SIZE;
 }
 
-/* Tables, reverse maps, headers: all that the kernel has taken for itself and does not give back at will. */
+/*
+ * What Linux has taken for itself: tables, reverse maps, and pages of KVM's that no line of its own counts.  So it is
+ * what is neither free, nor on a CPU's list of free pages, nor a program's, its page tables' or the page cache's.
+ */
 static uint64_t mmu_bytes(void)
 {
-	return meminfo("SecPageTables:") + meminfo("SUnreclaim:") + meminfo("VmallocUsed:");
+	return meminfo("MemTotal:") - meminfo("MemFree:") -
+	       sum_of("/proc/zoneinfo", "count:") * PAGE_SIZE - meminfo("AnonPages:") -
+	       meminfo("PageTables:") - meminfo("Cached:") - meminfo("Buffers:") -
+	       meminfo("SReclaimable:");
 }
 
 unsigned stats_read(void *to, uint64_t bytes)

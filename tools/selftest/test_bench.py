@@ -66,7 +66,8 @@ class Figures(unittest.TestCase):
         self.assertEqual(got, {"zap.unmap.page.gross": 763, "zap.unmap.page": 323, "zap.unmap.host": 440})
 
     def test_relative(self) -> None:
-        rows = [single("scale.fault.1", "i", 1000, "p"), single("scale.fault.8", "i", 1200, "p"), single("x", "i", 5, "p")]
+        values = {"scale.fault.1": 1000, "scale.fault.8": 1200, "x": 5}
+        rows = [single(name, "i", value, "p") for name, value in values.items()]
         self.assertEqual([figure.value for figure in relative(rows)], [1000, 1.2, 5])
 
     def test_verdict_of_each_mode(self) -> None:
