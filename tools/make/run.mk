@@ -44,7 +44,7 @@ bench-kvm:
 	@tools/setup.sh --bootstrap build qemu linux
 	@tools/setup.sh build qemu linux
 	@tools/setup.sh --kernel '$(B)/linux-kvm/debian'
-	@$(BENCH_BUILD) guests
+	@$(BENCH_BUILD) all
 	@$(MAKE) -s --no-print-directory '$(B)/linux-kvm/init'
 	@$(PHYLLO) bench-kvm
 

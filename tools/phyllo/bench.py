@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Callable
 
-from .bench_jobs import MODES, Figure, Job, jobs_of, parse_figure, single, wall_clock
+from .bench_jobs import HOSTED, MODES, PHYLLO, Figure, Job, jobs_of, parse_figure, single, wall_clock
 from .bench_table import kvm_column, table
 from .boot import BootResult, boot
 from .bundle import Module, module_from_file
@@ -23,7 +23,6 @@ from .ktap import parse
 from .platforms import BootSpec
 from .processes import run
 
-PLATFORM = "qemu-svm"
 LIMITS = Limits(total=900, silence=300)
 BOOT_REPEATS = 5
 
@@ -57,7 +56,7 @@ def kernel_module(job: Job) -> Module:
 
 def bench_spec(job: Job) -> BootSpec:
     return BootSpec(
-        PLATFORM, "pvh", bench_build() / "phyllo.elf", [kernel_module(job)],
+        PHYLLO, "pvh", bench_build() / "phyllo.elf", [kernel_module(job)],
         f"end=off {job.cmdline}", smp=job.smp, mem=job.mem, icount=job.icount,
     )  # fmt: skip
 
@@ -77,10 +76,10 @@ def run_job(job: Job) -> list[Figure]:
     result = boot(bench_spec(job), work, LIMITS)
     check(result, job.kernel, job.title)
     lines = result.console.guest_lines().get(job.kernel, [])
-    figures = [figure for line in lines for figure in parse_figure(line, job, PLATFORM)]
+    figures = [figure for line in lines for figure in parse_figure(line, job, PHYLLO)]
     destroyed = DESTROYED.search(result.text)
     if destroyed:
-        figures.append(single("vm.destroy", "instructions", int(destroyed[1]), PLATFORM, job.mode))
+        figures.append(single("vm.destroy", "instructions", int(destroyed[1]), PHYLLO, job.mode))
     if not figures:
         raise UserError(f"{job.title} printed no figures")
     if job.kernel == "bench_scale":
@@ -110,7 +109,7 @@ def hosted_scale() -> list[Figure]:
     if code:
         raise UserError(f"the hosted faults of many threads failed:\n{text}")
     job = Job("scale")
-    return [figure for line in text.splitlines() for figure in parse_figure(line, job, "hosted")]
+    return [figure for line in text.splitlines() for figure in parse_figure(line, job, HOSTED)]
 
 
 # ---- from the start to a guest's first line -------------------------------------------------------
@@ -132,7 +131,7 @@ def boot_seconds(number: int) -> float:
     """Wall clock from the start of the emulator to a guest's first line, on two threads."""
     first: list[float] = []
     module = module_from_file(bench_build() / "guest" / "hello.elf", "")
-    spec = BootSpec(PLATFORM, "pvh", bench_build() / "phyllo.elf", [module], "end=off", smp=2, mem=1024)
+    spec = BootSpec(PHYLLO, "pvh", bench_build() / "phyllo.elf", [module], "end=off", smp=2, mem=1024)
     watch = first_line(time.monotonic(), "hello", first)
     result = boot(spec, build_dir() / "tests" / f"bench-boot-{number}", LIMITS, echo=watch)
     check(result, "hello", "boot.guest")
@@ -140,7 +139,7 @@ def boot_seconds(number: int) -> float:
 
 
 def boot_figure() -> Figure:
-    return wall_clock("boot.guest", [boot_seconds(number) for number in range(BOOT_REPEATS)], PLATFORM)
+    return wall_clock("boot.guest", [boot_seconds(number) for number in range(BOOT_REPEATS)], PHYLLO)
 
 
 def command_bench() -> int:

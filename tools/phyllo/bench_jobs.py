@@ -9,6 +9,8 @@ from typing import Iterable
 MODES = ("tdp",)
 SCALE = (1, 2, 4, 8)
 
+PHYLLO, KVM, HOSTED = "qemu-svm", "qemu-linux-kvm", "hosted"
+
 # "bench: fault.4k instructions value=812 min=800 max=2000 mean=815 n=4096"
 LINE = re.compile(r"^bench: (\S+) (\S+) value=(\d+) min=(\d+) max=(\d+) mean=(\d+) n=(\d+)$")
 
@@ -24,7 +26,7 @@ class Figure:
     max: float
     n: int
     mean: float
-    platform: str = "qemu-svm"
+    platform: str = PHYLLO
     mode: str = "tdp"
 
 

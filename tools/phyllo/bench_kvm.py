@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Optional
 
+from . import bench
 from .bench import BOOT_REPEATS, bench_build, first_line, kernel_words, wanted
-from .bench_jobs import BOTH, Figure, Job, jobs_of, parse_figure, single, wall_clock
+from .bench_jobs import BOTH, KVM, MODES, Figure, Job, jobs_of, parse_figure, single, wall_clock
 from .bench_table import key_of, kvm_json, number, read_figures
 from .bundle import archive
 from .config import UserError, build_dir
@@ -24,15 +25,12 @@ from .emulator import Ending, Limits, Session
 from .ktap import parse
 from .platforms import EXIT_OK, BootSpec, Machine, qemu_base
 
-PLATFORM = "qemu-linux-kvm"
 LIMITS = Limits(total=3600, silence=1800)
 MEM = 4608  # MiB: the guest's 1 GiB, a slot of 1 GiB, what KVM keeps of both, and Linux
 EXECUTABLE = 0o100755
 
-# Debian says so; the figures without are about 10 % lower.
-LINUX = (
-    "console=ttyS0 quiet panic=-1 mitigations=off nokaslr nowatchdog tsc=reliable clocksource=tsc"
-)  # fmt: skip
+# With mitigations KVM's figures are about 10 % higher.
+LINUX = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr nowatchdog tsc=reliable clocksource=tsc"
 
 DESTROYED = re.compile(r"^linux-kvm: \w+: destroyed in (\d+) cycles, its memory in (\d+)$", re.MULTILINE)
 # KVM's figure is what is left without its host's own work on tables of its own.
@@ -163,14 +161,14 @@ def net(figures: list[Figure]) -> list[Figure]:
 def run_job(job: Job) -> list[Figure]:
     result = boot_linux(job)
     lines = result.console.guest_lines().get(job.kernel, [])
-    figures = [figure for line in lines for figure in parse_figure(line, job, PLATFORM)]
+    figures = [figure for line in lines for figure in parse_figure(line, job, KVM)]
     if not figures:
         raise UserError(f"{job.title} printed no figures in KVM")
     destroyed = DESTROYED.search("\n".join(result.console.lines))
     if destroyed and job.kernel == "bench_range":
         without, memory = (int(word) for word in destroyed.groups())
-        figures.append(single("vm.destroy", "instructions", without, PLATFORM, job.mode))
-        figures.append(single("vm.destroy.memory", "instructions", memory, PLATFORM, job.mode))
+        figures.append(single("vm.destroy", "instructions", without, KVM, job.mode))
+        figures.append(single("vm.destroy.memory", "instructions", memory, KVM, job.mode))
     return net([figure for figure in figures if figure.name != NOT_ON_ONE_CPU])
 
 
@@ -181,20 +179,31 @@ def boot_seconds() -> float:
 
 
 def show(figures: list[Figure]) -> None:
-    print(f"{'name':<24}{'mode':<8}{'value':>9}{'mean':>10}{'min':>10}{'max':>10}{'n':>8}  unit")
+    columns = "{:<24}{:<8}{:<16}{:>9}{:>10}{:>10}{:>10}{:>8}  {}"
+    print(columns.format("name", "mode", "platform", "value", "mean", "min", "max", "n", "unit"))
     for f in figures:
-        cells = "".join(f"{number(value):>10}" for value in (f.mean, f.min, f.max))
-        print(f"{f.name:<24}{f.mode:<8}{number(f.value):>9}{cells}{f.n:>8}  {f.unit}")
+        values = (number(value) for value in (f.value, f.mean, f.min, f.max))
+        print(columns.format(f.name, f.mode, f.platform, *values, f.n, f.unit))
 
 
 def save(figures: list[Figure]) -> list[Figure]:
     """With what is there of other rows."""
     out = kvm_json()
-    new = {key_of(figure): figure for figure in figures}
-    old = {key_of(figure): figure for figure in read_figures(out.read_text())} if out.is_file() else {}
-    both = list({**old, **new}.values())
+    new = {(*key_of(figure), figure.platform): figure for figure in figures}
+    there = read_figures(out.read_text()) if out.is_file() else []
+    both = list({**{(*key_of(figure), figure.platform): figure for figure in there}, **new}.values())
     out.write_text(json.dumps([asdict(figure) for figure in both], indent=1) + "\n")
     return both
+
+
+def measure(job: Job) -> list[Figure]:
+    """What takes wall-clock time is measured on both sides, one right after the other."""
+    print(f"phyllo: KVM: {job.title} ...", flush=True)
+    figures = run_job(job)
+    if not job.icount and job.mode in MODES:
+        print(f"phyllo: {job.title} ...", flush=True)
+        figures += bench.run_job(job)
+    return figures
 
 
 def command_bench_kvm() -> int:
@@ -202,11 +211,11 @@ def command_bench_kvm() -> int:
     jobs = [job for job in wanted(jobs_of(BOTH)) if job.beside_kvm]
     if not os.environ.get("ONLY"):
         kvm_json().unlink(missing_ok=True)
-        save([wall_clock("boot.guest", [boot_seconds() for _ in range(BOOT_REPEATS)], PLATFORM)])
+        boots = [boot_seconds() for _ in range(BOOT_REPEATS)]
+        save([wall_clock("boot.guest", boots, KVM), bench.boot_figure()])
     figures: list[Figure] = []
     for job in jobs:
-        print(f"phyllo: KVM: {job.title} ...", flush=True)
-        figures = save(run_job(job))
+        figures = save(measure(job))
     show(figures)
     print(f"phyllo: {len(figures)} figures in {kvm_json()}; mitigations were off")
     return 0

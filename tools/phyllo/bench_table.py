@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Optional, Sequence
 
-from .bench_jobs import Figure
+from .bench_jobs import KVM, Figure
 from .bench_reference import KVM_REFERENCE, ROWS, Row
 from .config import UserError, build_dir
 
@@ -37,7 +37,8 @@ def kvm_column() -> tuple[dict[Key, float], str]:
     path = kvm_json()
     if not path.is_file():
         return values, "the committed ones (make bench-kvm measures them here)"
-    measured = {key_of(figure): figure.value for figure in read_figures(path.read_text())}
+    figures = read_figures(path.read_text())
+    measured = {key_of(figure): figure.value for figure in figures if figure.platform == KVM}
     left = dict.fromkeys(name for name, mode in values if (name, mode) not in measured)
     rest = f", but the committed ones of {', '.join(left)}" if left else ""
     return {**values, **measured}, f"from {path}{rest}"

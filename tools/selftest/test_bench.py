@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 from phyllo.bench import relative, wanted
-from phyllo.bench_jobs import ALL_JOBS, BOTH, Job, jobs_of, parse_figure, single
+from phyllo.bench_jobs import ALL_JOBS, BOTH, KVM, PHYLLO, Job, jobs_of, parse_figure, single
 from phyllo.bench_kvm import job_line, net
 from phyllo.bench_reference import KVM_REFERENCE, ROWS
 from phyllo.bench_table import kvm_column, number, table
@@ -91,7 +91,8 @@ class Column(unittest.TestCase):
     def test_measured_comes_first(self) -> None:
         with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"PHYLLO_BUILD": folder}):
             path = Path(folder) / "bench-kvm.json"
-            path.write_text(json.dumps([asdict(single("exit.pio", "i", 7, "p"))]))
+            rows = [asdict(single("exit.pio", "i", 7, KVM)), asdict(single("exit.cpuid", "i", 8, PHYLLO))]
+            path.write_text(json.dumps(rows))
             values, whence = kvm_column()
             self.assertEqual(values["exit.pio", "tdp"], 7)
             self.assertEqual(values["exit.cpuid", "tdp"], KVM_REFERENCE["exit.cpuid", "tdp"])
