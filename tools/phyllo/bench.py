@@ -2,7 +2,7 @@
 """`make bench`: figures of the MMU and of the exits, in instructions, beside KVM's.
 
 The kernels tests/guest/bench_*.c measure and print `bench:` lines; under QEMU's -icount a tick of the TSC is one
-instruction and every run gives the same.  What comes of it is a table and build/bench.json.
+instruction and every run gives the same.  What comes of it is a table, build/bench.json, and build/bench.md for the docs.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 from .bench_jobs import HOSTED, MODES, PHYLLO, Figure, Job, jobs_of, parse_figure, single, wall_clock
-from .bench_table import kvm_column, table
+from .bench_table import kvm_column, markdown, table
 from .boot import BootResult, boot
 from .bundle import Module, module_from_file
 from .config import UserError, build_dir
@@ -156,6 +156,7 @@ def command_bench() -> int:
     out = build_dir() / "bench.json"
     out.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
     kvm, whence = kvm_column()
+    (build_dir() / "bench.md").write_text(markdown(figures, kvm))
     print(table(figures, kvm))
     print(f"phyllo: {len(figures)} figures in {out}; KVM's are {whence}")
     return 0

@@ -7,7 +7,7 @@ each sample.
 
 import bisect
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .bench import bench_build, bench_spec
@@ -37,7 +37,16 @@ TESTS = {
     "dirty.page": "test_dirty",
     "age.page": "test_age",
     "zap.slot.page": "test_slot",
+    "shadow.demand": "test_demand",
+    "shadow.invlpg": "test_invlpg",
+    "shadow.cr3": "test_cr3",
+    "shadow.switch": "test_switch",
+    "shadow.cow": "test_cow",
 }
+
+
+# By the first word of a row; the others are operations on ranges.
+KERNELS = {"exit": "bench_exit", "fault": "bench_fault", "shadow": "bench_shadow"}
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,11 @@ def job_of(op: str) -> Job:
     test = TESTS.get(op)
     if not test:
         raise UserError(f"OP={op} is not known; allowed are: {', '.join(TESTS)}")
-    ranges = op.startswith(("zap", "dirty", "age"))
-    kernel = "bench_exit" if op.startswith("exit") else "bench_range" if ranges else "bench_fault"
+    family = op.split(".")[0]
+    kernel = KERNELS.get(family, "bench_range")
     job = next(job for job in ALL_JOBS if job.kernel == kernel and job.only in ("", test))
-    return Job(kernel, test, job.cmdline, job.vm, "mib=128" if ranges else job.words, job.mem)
+    words = "mib=128" if kernel == "bench_range" else job.words
+    return replace(job, only=test, words=words, mode=job.modes[-1] if family == "shadow" else "tdp")
 
 
 def symbols() -> list[tuple[int, str]]:
