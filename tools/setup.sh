@@ -8,6 +8,7 @@
 #   setup.sh --bootstrap NEED…  as the first form, but only when Python itself is missing
 #                             (with Python there, the caller asks again for exactly what it needs)
 #   setup.sh --needs          list the needs
+#   setup.sh --kernel DIR     fetch Debian's kernel for virtual machines and unpack it there: nothing is installed
 #
 # It is shell, not Python, because Python is one of the things that may be missing.
 set -u
@@ -43,6 +44,11 @@ table() {
 	fuzz   libclang-rt-dev    /usr/lib/*/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a
 	lint   git                git
 	mutants patch             patch
+	linux  gcc                gcc
+	linux  libc6-dev          /usr/lib/*/libc.a
+	linux  linux-libc-dev     /usr/include/linux/kvm.h
+	linux  apt                apt-get
+	linux  dpkg               dpkg-deb
 	END
 }
 
@@ -121,8 +127,56 @@ run_apt() {
 	"${as[@]}" "${apt[@]}" -qq install --no-install-recommends "$@" </dev/null >>"$log" 2>&1
 }
 
+# The package that stands for the newest one names it.
+KERNEL_META=linux-image-cloud-amd64
+
+kernel_package() {
+	apt-cache depends "$KERNEL_META" 2>/dev/null |
+		sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*-cloud-amd64\)$/\1/p' | head -n 1
+}
+
+# Fresh lists may need root, and are asked for only when the download cannot do without.
+refresh_lists() {
+	local as=()
+	[ "$(id -u)" -eq 0 ] || as=(sudo -n)
+	"${as[@]}" apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update >&2
+}
+
+# Of the package's files only what a boot needs, and none of its scripts.
+unpack_kernel() {
+	dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --wildcards './boot/vmlinuz-*' '*/kvm/*.ko' '*/irqbypass.ko' \
+		'*/drivers/crypto/ccp/ccp.ko' 2>/dev/null
+	compgen -G "$2/boot/vmlinuz-*" >/dev/null
+}
+
+fetch_kernel() {
+	local dir=$1 package work
+	[ -e "$dir/complete" ] && return 0
+	if [ "${PHYLLO_NO_INSTALL-}" = 1 ]; then
+		say "phyllo: Debian's kernel is not in $dir, and PHYLLO_NO_INSTALL=1 forbids to fetch it"
+		return 1
+	fi
+	package=$(kernel_package)
+	[ -n "$package" ] || { refresh_lists; package=$(kernel_package); }
+	[ -n "$package" ] || { say "phyllo: apt knows no package $KERNEL_META"; return 1; }
+	say "phyllo: fetching $package, to be unpacked in $dir (not installed)"
+	rm -rf "$dir" && mkdir -p "$dir" && work=$(mktemp -d) || return 1
+	chmod 755 "$work"
+	(
+		cd "$work" || exit 1
+		timeout 600 apt-get -qq download "$package" 2>apt.log && exit 0
+		refresh_lists
+		timeout 600 apt-get -qq download "$package" >&2
+	) && unpack_kernel "$work"/*.deb "$dir" && echo "$package" >"$dir/complete"
+	local result=$?
+	rm -rf "$work"
+	[ $result -eq 0 ] || say "phyllo: $package could not be fetched"
+	return $result
+}
+
 mode=install
 case ${1-} in
+--kernel) fetch_kernel "$2"; exit ;;
 --needs) table | awk '{ print $1 }' | sort -u; exit 0 ;;
 --missing) mode=list; shift ;;
 --bootstrap) shift; present python3 && exit 0; set -- python "$@" ;;

@@ -16,6 +16,7 @@
 static struct bench b;
 static uint64_t base = PLACE_A, bytes, pages;
 static uint64_t *bitmap;
+static uint64_t metadata_before;
 
 static void touch_all(void)
 {
@@ -34,6 +35,34 @@ static void touch_all(void)
 		bench_add(&b, ticks / pages);                    \
 	} while (0)
 
+/*
+ * Of nested paging the tables.  Of shadow paging also reverse maps and all else that the MMU keeps: here what the
+ * hypervisor has taken altogether, without the pages behind the guest's memory and without the tree that finds
+ * them, a page for each 2M, which stands for page tables of KVM's host that its figure does not contain either.
+ */
+static uint64_t metadata(void)
+{
+	unsigned long long all = stat_read("mmu_bytes");
+	uint64_t guests = stat_read("backing_pages");
+
+	if (all != STAT_NONE)
+		return all;
+	if (!bench_shadowed())
+		return stat_read("mmu_tables") * PAGE_SIZE;
+	all = stat_read("host_total_pages") - stat_read("host_free_pages");
+	return (all - guests - guests / 512) * PAGE_SIZE;
+}
+
+/* The first test, because what an MMU has taken once it may keep. */
+static void test_memory(void)
+{
+	touch_all();
+	CHECK(mapped_pages() >= pages);
+	bench_say_value(bench_by_mode("mem"), "KiB",
+			(metadata() - metadata_before) / 1024 * SIZE_1G / bytes);
+}
+
+/* The last round finds nothing mapped: of KVM's figure that much is its host's, which has tables of its own. */
 static void test_unmap(void)
 {
 	for (unsigned i = 0; i < ROUNDS; i++) {
@@ -43,16 +72,27 @@ static void test_unmap(void)
 	}
 	CHECK(mapped_pages() < pages);
 	bench_say(&b, "zap.unmap.page", BENCH_MEDIAN);
+	SAMPLE_PER_PAGE(unmap(base, bytes), 0);
+	bench_say(&b, "zap.unmap.host", BENCH_MEDIAN);
+}
+
+static long protect_all(unsigned how)
+{
+	return protect(base, bytes, how | PHYLLO_MAY_BLOCK);
 }
 
 static void test_protect(void)
 {
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		touch_all();
-		SAMPLE_PER_PAGE(protect(base, bytes, PHYLLO_PROTECT_RO | PHYLLO_MAY_BLOCK), 0);
-		CHECK_EQ(protect(base, bytes, PHYLLO_PROTECT_RW | PHYLLO_MAY_BLOCK), 0);
+		SAMPLE_PER_PAGE(protect_all(PHYLLO_PROTECT_RO), 0);
+		CHECK_EQ(protect_all(PHYLLO_PROTECT_RW), 0);
 	}
 	bench_say(&b, "zap.protect.page", BENCH_MEDIAN);
+	CHECK_EQ(unmap(base, bytes), 0);
+	SAMPLE_PER_PAGE(protect_all(PHYLLO_PROTECT_RO), 0);
+	CHECK_EQ(protect_all(PHYLLO_PROTECT_RW), 0);
+	bench_say(&b, "zap.protect.host", BENCH_MEDIAN);
 }
 
 static void test_dirty(void)
@@ -77,23 +117,16 @@ static void test_dirty(void)
 
 static void test_age(void)
 {
+	if (hypercall(PHYLLO_HC_TEST_AGE, base, bytes, 0, 0) == PHYLLO_ENOSYS) {
+		ktap_skip("nothing here ages pages");
+		return;
+	}
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		tlb_flush();
 		touch_all();
 		SAMPLE_PER_PAGE(hypercall(PHYLLO_HC_AGE, base, bytes, 0, 0), pages);
 	}
 	bench_say(&b, "age.page", BENCH_MEDIAN);
-}
-
-static void test_memory(void)
-{
-	unsigned long long before, tables;
-
-	CHECK_EQ(unmap(base, bytes), 0);
-	before = stat_read("mmu_tables");
-	touch_all();
-	tables = stat_read("mmu_tables") - before;
-	bench_say_value("mem.tdp", "KiB", tables * PAGE_SIZE / 1024 * SIZE_1G / bytes);
 }
 
 /* The pages stay and are moved, or go with the slot. */
@@ -118,11 +151,11 @@ static void test_slot(void)
 }
 
 static const struct ktap_test tests[] = {
+	KTAP(test_memory),
 	KTAP(test_unmap),
 	KTAP(test_protect),
 	KTAP(test_dirty),
 	KTAP(test_age),
-	KTAP(test_memory),
 	KTAP(test_slot),
 };
 
@@ -135,6 +168,8 @@ int guest_main(void)
 	pages = bytes / PAGE_SIZE;
 	b = bench_new(ROUNDS);
 	bitmap = (uint64_t *)ram_take(pages / 8, PAGE_SIZE);
+	bench_map_small(base, bytes);
+	metadata_before = metadata();
 	if (!bitmap || slot_create(ID, base, bytes, 0))
 		guest_die("no slot of %u MiB", mib);
 	int failed = KTAP_MAIN(tests);

@@ -47,6 +47,16 @@ stress:
 	@tools/setup.sh --bootstrap build hosted
 	@STRESS_SECONDS='$(SECONDS)' $(PHYLLO) stress
 
+# ---- faults of many at once, for `make bench` -------------------------------------------------
+
+SCALE_SRCS := $(filter mm/% tests/host/fake_cpu.c tests/host/ktap.c tests/host/port_pthread.c,$(MM_HOST_SRCS)) \
+              tests/host/test_mmu_scale.c
+
+$(B)/scale: $(SCALE_SRCS)
+	@mkdir -p $(@D)
+	@echo "  HOSTCC $@"
+	@$(HOSTED_CC) $(filter-out -DPHYLLO_DEBUG=1,$(MM_CFLAGS)) -DPHYLLO_DEBUG=0 -O2 -o $@ $^
+
 # ---- branch coverage ---------------------------------------------------------------------------
 # mm/ once more, with gcc's counters; the tests and their helpers without.
 

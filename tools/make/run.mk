@@ -34,9 +34,25 @@ fuzz:
 BENCH_BUILD = $(MAKE) -s --no-print-directory B='$(B)/bench' DEBUG=0
 .PHONY: bench
 bench:
-	@tools/setup.sh --bootstrap build qemu
-	@$(BENCH_BUILD) all
+	@tools/setup.sh --bootstrap build qemu hosted
+	@$(BENCH_BUILD) all '$(B)/bench/scale'
 	@$(PHYLLO) bench
+
+# The same kernels in Linux's KVM.
+.PHONY: bench-kvm
+bench-kvm:
+	@tools/setup.sh --bootstrap build qemu linux
+	@tools/setup.sh build qemu linux
+	@tools/setup.sh --kernel '$(B)/linux-kvm/debian'
+	@$(BENCH_BUILD) all
+	@$(MAKE) -s --no-print-directory '$(B)/linux-kvm/init'
+	@$(PHYLLO) bench-kvm
+
+LINUX_KVM_SRCS := $(wildcard tools/linux-kvm/*.c)
+$(B)/linux-kvm/init: $(LINUX_KVM_SRCS) tools/linux-kvm/vm.h include/phyllo/hypercall.h tests/guest/lib/call_port.h
+	@mkdir -p $(@D)
+	@echo "  HOSTCC $@"
+	@$(HOSTED_CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) -I. -Iinclude -static -pthread -o $@ $(LINUX_KVM_SRCS)
 
 .PHONY: profile
 profile:

@@ -6,6 +6,7 @@ import sys
 from typing import Callable
 
 from .bench import command_bench
+from .bench_kvm import command_bench_kvm
 from .config import UserError
 from .coverage import command_coverage
 from .doctor import command_doctor
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "explore-seeded": command_seeded,
     "coverage": command_coverage,
     "bench": command_bench,
+    "bench-kvm": command_bench_kvm,
     "profile": command_profile,
     "doctor": command_doctor,
     "selftest": command_selftest,

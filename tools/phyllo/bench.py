@@ -2,75 +2,32 @@
 """`make bench`: figures of the MMU and of the exits, in instructions, beside KVM's.
 
 The kernels tests/guest/bench_*.c measure and print `bench:` lines; under QEMU's -icount a tick of the TSC is one
-instruction and every run gives the same.  What comes of it is a table and build/bench.json.
+instruction and every run gives the same.  What comes of it is a table, build/bench.json, and build/bench.md for the docs.
 """
 
 import json
+import os
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Callable
 
-from .bench_reference import REFERENCE, Reference
+from .bench_jobs import HOSTED, MODES, PHYLLO, Figure, Job, jobs_of, parse_figure, single, wall_clock
+from .bench_table import kvm_column, markdown, table
 from .boot import BootResult, boot
 from .bundle import Module, module_from_file
 from .config import UserError, build_dir
 from .emulator import Limits
 from .ktap import parse
 from .platforms import BootSpec
+from .processes import run
 
-PLATFORM = "qemu-svm"
-LIMITS = Limits(total=600, silence=300)
+LIMITS = Limits(total=900, silence=300)
 BOOT_REPEATS = 5
 
-# "bench: fault.4k instructions value=812 min=800 max=2000 mean=815 n=4096"
-LINE = re.compile(r"^bench: (\S+) (\S+) value=(\d+) min=(\d+) max=(\d+) mean=(\d+) n=(\d+)$")
 # log=debug: "[    1.234567] NAME: destroyed in 12345 cycles"
 DESTROYED = re.compile(r"\] bench_range: destroyed in (\d+) cycles$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured row."""
-
-    name: str
-    unit: str
-    value: float
-    min: float
-    max: float
-    n: int
-    mean: float
-    platform: str = PLATFORM
-    mode: str = "tdp"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One boot under -icount."""
-
-    kernel: str
-    only: str = ""
-    cmdline: str = ""
-    vm: str = ""  # options of the VM
-    words: str = ""  # of the kernel
-    mem: int = 1024
-
-    @property
-    def title(self) -> str:
-        return f"{self.kernel} {self.only}".strip()
-
-
-JOBS = (
-    Job("bench_exit"),
-    Job("bench_fault", only="test_random", cmdline="max_page=4k"),
-    Job("bench_fault", only="test_seq", cmdline="max_page=4k"),
-    Job("bench_fault", only="test_refault", cmdline="max_page=4k fault_around=1"),
-    Job("bench_fault", only="test_alloc", cmdline="max_page=4k"),
-    Job("bench_fault", only="test_2m", words="mib=768"),
-    Job("bench_fault", only="test_dirty", cmdline="max_page=4k"),
-    Job("bench_range", cmdline="max_page=4k log=debug", mem=3072),
-    Job("bench_stall", cmdline="max_page=4k", vm="vcpus=2", mem=3072),
-)
 
 
 def bench_build() -> Path:
@@ -78,17 +35,29 @@ def bench_build() -> Path:
     return build_dir() / "bench"
 
 
+def wanted(jobs: list[Job]) -> list[Job]:
+    """ONLY='word …': the jobs in whose names one of the words stands."""
+    words = os.environ.get("ONLY", "").split()
+    chosen = [job for job in jobs if not words or any(word in job.slug for word in words)]
+    if not chosen:
+        raise UserError(f"ONLY= fits none of: {' '.join(job.slug for job in jobs)}")
+    return chosen
+
+
+def kernel_words(job: Job) -> str:
+    return f"{job.words} only={job.only}" if job.only else job.words
+
+
 def kernel_module(job: Job) -> Module:
-    words = f"mem=1G {job.vm} -- {job.words}"
-    if job.only:
-        words += f" only={job.only}"
+    mmu = "" if job.mode == "tdp" else f"mmu={job.mode}"
+    words = f"mem=1G {job.vm} {mmu} -- {kernel_words(job)}"
     return module_from_file(bench_build() / "guest" / f"{job.kernel}.elf", words)
 
 
 def bench_spec(job: Job) -> BootSpec:
     return BootSpec(
-        PLATFORM, "pvh", bench_build() / "phyllo.elf", [kernel_module(job)],
-        f"end=off {job.cmdline}", smp=1, mem=job.mem, icount=True,
+        PHYLLO, "pvh", bench_build() / "phyllo.elf", [kernel_module(job)],
+        f"end=off {job.cmdline}", smp=job.smp, mem=job.mem, icount=job.icount,
     )  # fmt: skip
 
 
@@ -102,91 +71,92 @@ def check(result: BootResult, kernel: str, what: str) -> None:
         raise UserError(f"{what} could not be measured: {problem or 'it reported no tests'}")
 
 
-def figures_of(result: BootResult, kernel: str) -> list[Figure]:
-    figures = []
-    for line in result.console.guest_lines().get(kernel, []):
-        match = LINE.match(line)
-        if match:
-            name, unit = match[1], match[2]
-            value, low, high, mean, n = (int(word) for word in match.groups()[2:])
-            figures.append(Figure(name, unit, value, low, high, n, mean))
-    return figures
-
-
-def run_job(job: Job, number: int) -> list[Figure]:
-    work = build_dir() / "tests" / f"bench-{number}"
+def run_job(job: Job) -> list[Figure]:
+    work = build_dir() / "tests" / f"bench-{job.slug}"
     result = boot(bench_spec(job), work, LIMITS)
     check(result, job.kernel, job.title)
-    figures = figures_of(result, job.kernel)
+    lines = result.console.guest_lines().get(job.kernel, [])
+    figures = [figure for line in lines for figure in parse_figure(line, job, PHYLLO)]
     destroyed = DESTROYED.search(result.text)
     if destroyed:
-        cycles = int(destroyed[1])
-        figures.append(Figure("vm.destroy", "instructions", cycles, cycles, cycles, 1, cycles))
+        figures.append(single("vm.destroy", "instructions", int(destroyed[1]), PHYLLO, job.mode))
     if not figures:
         raise UserError(f"{job.title} printed no figures")
+    if job.kernel == "bench_scale":
+        return [replace(figure, name=f"scale.fault.{job.smp}") for figure in figures]
     return figures
+
+
+# ---- how faults scale ------------------------------------------------------------------------
+
+
+def relative(figures: list[Figure]) -> list[Figure]:
+    """The rows of scale.fault as multiples of what one processor's faults cost."""
+    alone = next((figure.value for figure in figures if figure.name == "scale.fault.1"), 0)
+    return [
+        replace(
+            figure, unit="times scale.fault.1", value=figure.value / alone, min=figure.min / alone,
+            max=figure.max / alone, mean=figure.mean / alone,
+        ) if alone and re.fullmatch(r"scale\.fault\.\d+", figure.name) and figure.name != "scale.fault.1"
+        else figure
+        for figure in figures
+    ]  # fmt: skip
+
+
+def hosted_scale() -> list[Figure]:
+    """The same mm/ on threads: what one in the way of another costs, per fault."""
+    code, text = run([str(build_dir() / "bench/scale")], 300)
+    if code:
+        raise UserError(f"the hosted faults of many threads failed:\n{text}")
+    job = Job("scale")
+    return [figure for line in text.splitlines() for figure in parse_figure(line, job, HOSTED)]
+
+
+# ---- from the start to a guest's first line -------------------------------------------------------
+
+
+def first_line(start: float, kernel: str, at: list[float]) -> Callable[[bytes], None]:
+    """Keeps in `at` how long the kernel's first line took."""
+    said = bytearray()
+
+    def watch(data: bytes) -> None:
+        said.extend(data)
+        if not at and f"{kernel}| ".encode() in said:
+            at.append(time.monotonic() - start)
+
+    return watch
 
 
 def boot_seconds(number: int) -> float:
     """Wall clock from the start of the emulator to a guest's first line, on two threads."""
     first: list[float] = []
-    said = bytearray()
-
-    def watch(data: bytes) -> None:
-        said.extend(data)
-        if not first and b"hello| " in said:
-            first.append(time.monotonic())
-
     module = module_from_file(bench_build() / "guest" / "hello.elf", "")
-    spec = BootSpec(PLATFORM, "pvh", bench_build() / "phyllo.elf", [module], "end=off", smp=2, mem=1024)
-    start = time.monotonic()
+    spec = BootSpec(PHYLLO, "pvh", bench_build() / "phyllo.elf", [module], "end=off", smp=2, mem=1024)
+    watch = first_line(time.monotonic(), "hello", first)
     result = boot(spec, build_dir() / "tests" / f"bench-boot-{number}", LIMITS, echo=watch)
     check(result, "hello", "boot.guest")
-    return first[0] - start
+    return first[0]
 
 
 def boot_figure() -> Figure:
-    took = sorted(boot_seconds(number) for number in range(BOOT_REPEATS))
-    mean = sum(took) / len(took)
-    return Figure("boot.guest", "seconds", took[len(took) // 2], took[0], took[-1], len(took), mean)
-
-
-# ---- the table ------------------------------------------------------------------------
-
-
-def number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if value >= 1e6:
-        return f"{value / 1e6:.1f} M"
-    return f"{value:.0f}" if value >= 10 else f"{value:.2f}"
-
-
-def row(figure: Figure) -> str:
-    ref = REFERENCE.get(figure.name, Reference("", None, None))
-    ratio = f"{ref.kvm / figure.value:.1f}" if ref.kvm and figure.value else "–"
-    verdict = "" if ref.bar is None else "yes" if figure.value <= ref.bar else "NO"
-    cells = (figure.name, number(figure.value), number(ref.kvm), ratio, number(ref.bar), verdict, ref.what)
-    return "{:<20}{:>9}{:>10}{:>8}{:>9}  {:<5}{}".format(*cells)
-
-
-def table(figures: list[Figure]) -> str:
-    head = "{:<20}{:>9}{:>10}{:>8}{:>9}  {:<5}{}".format(
-        "name", "Phyllo", "KVM 6.1", "ratio", "bar", "met", "what"
-    )
-    order = list(REFERENCE)
-    known = sorted(figures, key=lambda f: order.index(f.name) if f.name in order else len(order))
-    return "\n".join([head, *(row(figure) for figure in known)])
+    return wall_clock("boot.guest", [boot_seconds(number) for number in range(BOOT_REPEATS)], PHYLLO)
 
 
 def command_bench() -> int:
     """0 when everything was measured, whether or not it reaches its bar."""
-    figures = [boot_figure()]
-    for count, job in enumerate(JOBS):
+    jobs = wanted(jobs_of(MODES))
+    figures = []
+    for job in jobs:
         print(f"phyllo: {job.title} ...", flush=True)
-        figures += run_job(job, count)
+        figures += run_job(job)
+    if any(job.kernel == "bench_scale" for job in jobs):
+        figures = relative(figures) + hosted_scale()
+    if not os.environ.get("ONLY"):
+        figures.insert(0, boot_figure())
     out = build_dir() / "bench.json"
     out.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
-    print(table(figures))
-    print(f"phyllo: {len(figures)} figures in {out}")
+    kvm, whence = kvm_column()
+    (build_dir() / "bench.md").write_text(markdown(figures, kvm))
+    print(table(figures, kvm))
+    print(f"phyllo: {len(figures)} figures in {out}; KVM's are {whence}")
     return 0

@@ -9,7 +9,7 @@ phyllo.cfg from its volume.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
+from typing import Iterable, Sequence
 
 CONFIG = "phyllo.cfg"
 
@@ -52,16 +52,20 @@ def config_text(modules: Sequence[Module], cmdline: str = "") -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def cpio_member(name: str, data: bytes, ino: int) -> bytes:
+def cpio_member(name: str, data: bytes, ino: int, mode: int = 0o100644) -> bytes:
     """One newc member: a header in hexadecimal, name and data each padded to four bytes."""
-    fields = (ino, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
+    fields = (ino, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
     head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode("ascii") + b"\0"
     return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
 
 
+def archive(files: Iterable[tuple[str, bytes]], mode: int = 0o100644) -> bytes:
+    """A cpio archive of plain files."""
+    members = (cpio_member(name, data, ino, mode) for ino, (name, data) in enumerate(files, start=1))
+    return b"".join(members) + cpio_member("TRAILER!!!", b"", 0)
+
+
 def bundle(modules: Sequence[Module], cmdline: str = "") -> bytes:
     """The archive; phyllo.cfg comes first."""
-    files = [(CONFIG, config_text(modules, cmdline).encode("ascii"))]
-    files += [(module.file, module.data) for module in modules]
-    out = b"".join(cpio_member(name, data, ino) for ino, (name, data) in enumerate(files, start=1))
-    return out + cpio_member("TRAILER!!!", b"", 0)
+    config = (CONFIG, config_text(modules, cmdline).encode("ascii"))
+    return archive([config, *((module.file, module.data) for module in modules)])

@@ -11,7 +11,9 @@ from .config import ROOT, UserError
 SETUP = str(ROOT / "tools/setup.sh")
 
 # What `make test` uses.
-ALL_NEEDS = ("python", "build", "qemu", "bochs", "iso", "ovmf", "efi", "hosted", "clang", "fuzz", "lint", "mutants")
+ALL_NEEDS = (
+    "python", "build", "qemu", "bochs", "iso", "ovmf", "efi", "hosted", "clang", "fuzz", "lint", "mutants", "linux",
+)  # fmt: skip
 CHECK_NEEDS = ("python", "build", "efi", "hosted", "clang", "lint")
 
 

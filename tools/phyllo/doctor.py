@@ -28,6 +28,7 @@ PURPOSE = {
     "fuzz": "fuzz tests",
     "lint": "lints",
     "mutants": "make mutants",
+    "linux": "make bench-kvm",
 }
 
 

@@ -254,7 +254,7 @@ def header_flags(name: str, flags: dict[str, list[str]]) -> list[list[str]]:
         return [flags["CFLAGS"], flags["GUEST_CFLAGS"], ["-std=c99", *plain], ["-x", "c++", *plain]]
     if name.startswith("tests/guest/"):
         return [flags["GUEST_CFLAGS"]]
-    if name.startswith(("tests/host/", "tests/fuzz/")):
+    if name.startswith(("tests/host/", "tests/fuzz/", "tools/")):
         return [flags["HOSTED_CFLAGS"]]
     if name.startswith("boot/efi/"):
         return [flags["EFI_CFLAGS"]]

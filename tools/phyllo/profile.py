@@ -7,10 +7,11 @@ each sample.
 
 import bisect
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .bench import JOBS, Job, bench_build, bench_spec
+from .bench import bench_build, bench_spec
+from .bench_jobs import ALL_JOBS, Job
 from .config import UserError, build_dir
 from .platforms import EXIT_OK, make_machine
 from .processes import run
@@ -36,7 +37,16 @@ TESTS = {
     "dirty.page": "test_dirty",
     "age.page": "test_age",
     "zap.slot.page": "test_slot",
+    "shadow.demand": "test_demand",
+    "shadow.invlpg": "test_invlpg",
+    "shadow.cr3": "test_cr3",
+    "shadow.switch": "test_switch",
+    "shadow.cow": "test_cow",
 }
+
+
+# By the first word of a row; the others are operations on ranges.
+KERNELS = {"exit": "bench_exit", "fault": "bench_fault", "shadow": "bench_shadow"}
 
 
 @dataclass(frozen=True)
@@ -52,10 +62,11 @@ def job_of(op: str) -> Job:
     test = TESTS.get(op)
     if not test:
         raise UserError(f"OP={op} is not known; allowed are: {', '.join(TESTS)}")
-    ranges = op.startswith(("zap", "dirty", "age"))
-    kernel = "bench_exit" if op.startswith("exit") else "bench_range" if ranges else "bench_fault"
-    job = next(job for job in JOBS if job.kernel == kernel and job.only in ("", test))
-    return Job(kernel, test, job.cmdline, job.vm, "mib=128" if ranges else job.words, job.mem)
+    family = op.split(".")[0]
+    kernel = KERNELS.get(family, "bench_range")
+    job = next(job for job in ALL_JOBS if job.kernel == kernel and job.only in ("", test))
+    words = "mib=128" if kernel == "bench_range" else job.words
+    return replace(job, only=test, words=words, mode=job.modes[-1] if family == "shadow" else "tdp")
 
 
 def symbols() -> list[tuple[int, str]]:

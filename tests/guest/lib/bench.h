@@ -40,8 +40,24 @@ static inline void bench_add(struct bench *b, uint64_t ticks)
 
 /* Prints the line and forgets the samples.  Fails the running test when there are none. */
 void bench_say(struct bench *b, const char *name, enum bench_figure figure);
+/* In a unit that is so many ticks. */
+void bench_say_in(struct bench *b, const char *name, enum bench_figure figure, const char *unit,
+		  uint64_t ticks);
 /* A figure that is one number of another unit. */
 void bench_say_value(const char *name, const char *unit, uint64_t value);
+
+/* Are this VM's page tables shadowed? */
+bool bench_shadowed(void);
+/* Of a row that there is once for each kind of MMU: "stall.unmap.tdp", "stall.unmap.shadow". */
+const char *bench_by_mode(const char *name);
+
+/*
+ * Where guest tables are shadowed, they are to have entries for 4K pages, as a kernel's are for its processes: the
+ * range gets a table of its own for each 2M.  Where they are not, nothing changes.
+ */
+void bench_map_small(uint64_t base, uint64_t bytes);
+/* Ticks of the TSC in a microsecond. */
+uint64_t bench_ticks_per_us(void);
 
 /* 0 … n - 1 in an order that no prefetcher guesses, the same in every run; n below 2^20. */
 const uint32_t *bench_order(unsigned n);

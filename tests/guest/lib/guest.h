@@ -7,7 +7,7 @@
  *   int guest_main(void) { return KTAP_MAIN(tests); }
  *
  * It runs with interrupts off, every address below 4 GiB mapped to itself.  Words on the
- * command line: console=e9|com1|hc, hypercall=vmcall, only=PART-OF-A-TEST-NAME.
+ * command line: console=e9|com1|hc, hypercall=vmcall|port, only=PART-OF-A-TEST-NAME.
  *
  * Everything here but trap.h and paging.h also builds for 32-bit kernels.
  */
@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "phyllo/hypercall.h"
+#include "tests/guest/lib/call_port.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define PAGE_SIZE 4096ul
@@ -117,9 +118,10 @@ uint64_t ram_take(uint64_t size, uint64_t align);
 
 /* ---- the hypervisor ------------------------------------------------------------------- */
 
+/* Or somebody who answers its hypercalls. */
 bool phyllo_present(void);
-/* VMCALL instead of VMMCALL. */
-extern bool hypercall_vmcall;
+/* VMCALL instead of VMMCALL; IN instead of either. */
+extern bool hypercall_vmcall, hypercall_port;
 
 static inline long hypercall_by(bool vmcall, unsigned long nr, unsigned long b, unsigned long c,
 				unsigned long d, unsigned long s)
@@ -135,9 +137,22 @@ static inline long hypercall_by(bool vmcall, unsigned long nr, unsigned long b, 
 	return ret;
 }
 
+static inline long hypercall_by_port(unsigned long nr, unsigned long b, unsigned long c,
+				     unsigned long d, unsigned long s)
+{
+	unsigned long ret;
+
+	__asm__ volatile("inl %1, %%eax"
+			 : "=a"(ret)
+			 : "i"(HYPERCALL_PORT), "a"(nr), "b"(b), "c"(c), "d"(d), "S"(s) : "memory");
+	return (int)ret;
+}
+
 static inline long hypercall(unsigned long nr, unsigned long b, unsigned long c, unsigned long d,
 			     unsigned long s)
 {
+	if (hypercall_port)
+		return hypercall_by_port(nr, b, c, d, s);
 	return hypercall_by(hypercall_vmcall, nr, b, c, d, s);
 }
 

@@ -14,7 +14,7 @@
 
 void info_parse(void);
 
-bool hypercall_vmcall;
+bool hypercall_vmcall, hypercall_port;
 static bool present;
 
 bool phyllo_present(void)
@@ -50,9 +50,10 @@ static enum console_kind choose_console(void)
 
 void guest_start(void)
 {
-	present = probe();
 	info_parse();
 	hypercall_vmcall = info_option_is("hypercall", "vmcall");
+	hypercall_port = info_option_is("hypercall", "port");
+	present = hypercall_port || probe();
 	console_select(choose_console());
 #ifdef __x86_64__
 	trap_init();
