@@ -95,29 +95,11 @@ void storm_create(struct storm *s, uint64_t bytes)
 
 /* ---- beside an operation --------------------------------------------------------------------- */
 
-static uint64_t steps_of_others(void)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 1; i < smp_count; i++)
-		sum += atomic_load_explicit(&smp_cpu[i]->progress, memory_order_relaxed);
-	return sum;
-}
-
-static void let_others_step(void)
-{
-	struct spin s = { .what = "the storm to go on" };
-	uint64_t until = steps_of_others() + STEPS_BETWEEN;
-
-	while (smp_count > 1 && steps_of_others() < until)
-		spin_wait(&s);
-}
-
 static void operate(struct storm *s)
 {
 	for (unsigned round = 0; round < s->rounds; round++) {
 		s->op(s, round);
-		let_others_step();
+		smp_let_others_step(STEPS_BETWEEN);
 		for (unsigned i = 0; i < (smp_count > 1 ? 4 : STEPS_BETWEEN); i++)
 			storm_step(s);
 	}

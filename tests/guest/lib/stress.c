@@ -130,11 +130,16 @@ static void each_job(void *arg)
 	stress_each(*(void (**)(unsigned page))arg);
 }
 
+void stress_run(void (*fn)(unsigned page))
+{
+	smp_run_on_all(each_job, &fn);
+}
+
 void stress_phase(const char *name, void (*fn)(unsigned page))
 {
 	uint64_t begun = stress_begin();
 
-	smp_run_on_all(each_job, &fn);
+	stress_run(fn);
 	stress_end(name, begun);
 }
 

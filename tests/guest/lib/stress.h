@@ -38,6 +38,8 @@ void stress_init_processors(void);
 
 /* Each processor calls fn for each page of its part.  Number 0 says how long it took. */
 void stress_phase(const char *name, void (*fn)(unsigned page));
+/* Without a line about it. */
+void stress_run(void (*fn)(unsigned page));
 /* The same for a function that finds its pages itself, with stress_each() for instance. */
 void stress_phase_job(const char *name, void (*job)(void *arg));
 void stress_each(void (*fn)(unsigned page));
