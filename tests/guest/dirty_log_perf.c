@@ -150,8 +150,6 @@ static const struct ktap_test tests[] = {
 
 int guest_main(void)
 {
-	uint64_t bytes;
-
 	if (!phyllo_present())
 		return ktap_skip_all("needs Phyllo below");
 	iterations = info_number_or("iterations", 4);
@@ -161,11 +159,7 @@ int guest_main(void)
 	flags = info_option_is("split", "late") ? PHYLLO_DIRTY_NO_SPLIT : 0;
 	stress_init(32, 2);
 	words = (stress.slot_pages + 63) / 64;
-	bytes = (stress.slots * words * 8 + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-	mine = (uint64_t *)(uintptr_t)ram_take(bytes, PAGE_SIZE);
-	got = (uint64_t *)(uintptr_t)ram_take(bytes, PAGE_SIZE);
-	if (!mine || !got)
-		guest_die("no memory for bitmaps");
-	forget();
+	mine = stress_take(stress.slots * words * 8);
+	got = stress_take(stress.slots * words * 8);
 	return KTAP_MAIN(tests);
 }

@@ -55,7 +55,7 @@ static void test_run_2(void)
 /* The same value as before: it does not matter which writes arrive. */
 static void write_underway(unsigned page)
 {
-	stress_try_write(page, *stress_word(page));
+	stress_try_rewrite(page);
 }
 
 static void must_fault(unsigned page)
@@ -116,7 +116,7 @@ static void test_rw(void)
 static void verify_and_write(unsigned page)
 {
 	stress_verify(page);
-	*stress_word(page) = *stress_word(page);
+	stress_rewrite(page);
 }
 
 static void delete_and_unmap(void)
@@ -147,7 +147,9 @@ static void test_delete_and_unmap(void)
 	unsigned long long gone = stress.slots / 2 * stress.slot_pages;
 
 	backing_before = stat_read("backing_pages");
-	stress.every_other = true;
+	stress.avoid = 1;
+	for (unsigned page = 0; page < stress.pages; page++)
+		stress.state[page] = stress_slot_of(page) % 2;
 	atomic_store(&done, false);
 	stress_phase_job("delete and unmap", memory_goes);
 	stress_verify_all();

@@ -40,6 +40,17 @@ static void lay_out(unsigned mib, unsigned slots)
 	stress.pages = each * slots;
 }
 
+void *stress_take(uint64_t bytes)
+{
+	uint64_t size = (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	void *p = (void *)(uintptr_t)ram_take(size, PAGE_SIZE);
+
+	if (!p)
+		guest_die("no memory to keep book of %u pages", stress.pages);
+	memset(p, 0, size);
+	return p;
+}
+
 void stress_init_processors(void)
 {
 	smp_init();
@@ -50,15 +61,11 @@ void stress_init_processors(void)
 
 void stress_init(unsigned mib, unsigned slots)
 {
-	uint64_t size;
-
 	stress_init_processors();
 	lay_out(info_number_or("mib", mib), info_number_or("slots", slots));
-	size = (stress.pages * sizeof(uint32_t) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-	stress.value = (uint32_t *)(uintptr_t)ram_take(size, PAGE_SIZE);
-	if (!stress.value)
-		guest_die("no memory to keep book of %u pages", stress.pages);
-	memset(stress.value, 0, size);
+	stress.value = stress_take(stress.pages * sizeof(uint32_t));
+	stress.state = stress_take(stress.pages);
+	stress.written = stress_take(stress.pages);
 	make_slots();
 	printf("# %u processors, %u MiB in %u slots%s%s\n", smp_count, stress.pages / 256,
 	       stress.slots, stress.overlap ? ", overlapping" : "",
@@ -101,11 +108,6 @@ void stress_phase_job(const char *name, void (*job)(void *arg))
 	stress_end(name, begun);
 }
 
-static bool left_out(unsigned page)
-{
-	return stress.every_other && stress_slot_of(page) % 2;
-}
-
 void stress_each(void (*fn)(unsigned page))
 {
 	struct cpu *c = this_cpu();
@@ -116,7 +118,7 @@ void stress_each(void (*fn)(unsigned page))
 	unsigned at = stress.random && count ? cpu_random_below(count) : 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		if (!left_out(first + at))
+		if (!stress_avoids(first + at))
 			fn(first + at);
 		at = (at + step) % count;
 		atomic_fetch_add_explicit(&c->progress, 1, memory_order_relaxed);
@@ -154,6 +156,13 @@ void stress_write(unsigned page)
 {
 	*stress_word(page) = word_for(page, stress_generation);
 	stress.value[page] = stress_generation;
+	stress.written[page] = 1;
+}
+
+void stress_rewrite(unsigned page)
+{
+	*stress_word(page) = word_for(page, stress.value[page]);
+	stress.written[page] = 1;
 }
 
 void stress_verify(unsigned page)
@@ -164,7 +173,7 @@ void stress_verify(unsigned page)
 void stress_verify_all(void)
 {
 	for (unsigned page = 0; page < stress.pages && !this_cpu()->failures; page++)
-		if (!left_out(page))
+		if (!stress_avoids(page))
 			stress_verify(page);
 	smp_report();
 }
@@ -213,6 +222,11 @@ bool stress_try_write(unsigned page, uint64_t value)
 	CPU_CHECK_EQ(c->ve_count, before + 1);
 	CPU_CHECK_EQ(c->ve->gpa & ~(PAGE_SIZE - 1), stress_gpa(page));
 	return true;
+}
+
+bool stress_try_rewrite(unsigned page)
+{
+	return stress_try_write(page, word_for(page, stress.value[page]));
 }
 
 /* ---- all slots --------------------------------------------------------------------------------------- */

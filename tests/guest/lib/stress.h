@@ -25,14 +25,21 @@ struct stress {
 	unsigned pages, slots, slot_pages;
 	bool overlap, random;
 	uint32_t *value; /* what each page holds; 0: it was never written */
-	bool every_other; /* of the slots only: the odd ones are not touched */
+	/*
+	 * Pages that are left alone, for whatever reason the kernel has: those with a bit of
+	 * `avoid`.  Changed by number 0, of pages that nobody works on.
+	 */
+	uint8_t *state, avoid;
+	uint8_t *written; /* by stress_write(), until somebody clears it */
 };
 extern struct stress stress;
 
 /* Several processors, #VE, the memory.  Ends the kernel where that is not to be had. */
 void stress_init(unsigned mib, unsigned slots);
-/* Processors and #VE only. */
+/* Processors only. */
 void stress_init_processors(void);
+/* Zeroed memory of the kernel's own to keep book in; ends the kernel when there is none. */
+void *stress_take(uint64_t bytes);
 
 /* ---- phases --------------------------------------------------------------------------------- */
 
@@ -75,10 +82,16 @@ extern uint32_t stress_generation;
 void stress_write(unsigned page);
 /* By any processor: fails the running test when the page does not hold what was written last. */
 void stress_verify(unsigned page);
-/* By number 0, when nobody writes; all pages but those of slots that are left out. */
+/* By number 0, when nobody writes; all pages but those that are left alone. */
 void stress_verify_all(void);
+/* The write of before once more: changes nothing. */
+void stress_rewrite(unsigned page);
 /* They are zeroes from now on. */
 void stress_forget(unsigned first, unsigned pages);
+static inline bool stress_avoids(unsigned page)
+{
+	return stress.state[page] & stress.avoid;
+}
 
 /*
  * A write that a protection may forbid: true: #VE came, and the instruction was stepped over.  Beforehand,
@@ -86,6 +99,7 @@ void stress_forget(unsigned first, unsigned pages);
  */
 void stress_step_over(void);
 bool stress_try_write(unsigned page, uint64_t value);
+bool stress_try_rewrite(unsigned page);
 
 /* The slots, one after the other. */
 long stress_dirty_start(unsigned style, unsigned flags);
