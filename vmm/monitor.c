@@ -61,9 +61,13 @@ static void ask(const char *name, enum life_op op)
 		log_rawf("%s does not run\n", name);
 }
 
+/* With those that belong to it. */
 static void cmd_run(const char *arg)
 {
 	ask(arg, LIFE_START);
+	for (struct guest *g = vms_next(NULL); g; g = vms_next(g))
+		if (!strcmp(g->config.with, arg))
+			ask(g->config.name, LIFE_START);
 }
 
 static void cmd_pause(const char *arg)

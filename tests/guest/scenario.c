@@ -72,6 +72,7 @@ static void check_result(int64_t value, int64_t low, int64_t high)
 /* ---- ranges ---------------------------------------------------------------------------------------- */
 
 static bool storming;
+static bool exact; /* stress.written has every write since the dirty log was read */
 static unsigned storm_pages; /* the first ones; what is behind them is the reserve */
 
 struct range {
@@ -221,6 +222,7 @@ static void op_storm_start(void)
 	atomic_store(&calm, false);
 	smp_give(smp_all() & ~1ull, storm, NULL);
 	storming = true;
+	exact = false; /* a write is noted a moment after it was done */
 }
 
 static void op_storm_stop(void)
@@ -333,8 +335,6 @@ static void op_wait(void)
 }
 
 /* ---- the dirty log ----------------------------------------------------------------------------------------- */
-
-static bool exact; /* stress.written has every write since the log was read */
 
 static void op_dirty_start(void)
 {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the user asked for: PLATFORM, BOOT, SMP, MEM, GUEST, CMDLINE, TIMEOUT.
+"""What the user asked for: PLATFORM, BOOT, SMP, MEM, GUEST, SCENARIO, SEED, MMU, CMDLINE, TIMEOUT.
 
 They come from the environment (make exports what is given on its command line).  Every wrong
 value is refused with one sentence that says what is allowed.
@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PLATFORMS = ("qemu-svm", "bochs-vmx", "kvm")
 BOOTS = ("pvh", "grub-bios", "grub-uefi", "efi")
+MMUS = ("tdp", "shadow")
 
 # A xAPIC has 8-bit ids; Bochs runs its CPUs one after the other in a single thread.
 SMP_MAX = {"qemu-svm": 255, "kvm": 255, "bochs-vmx": 8}
@@ -39,6 +40,9 @@ class Request:
     guest: Optional[Path]
     cmdline: str
     timeout: Optional[int]  # seconds; None: the runner's own limits
+    scenario: str = ""  # a file, or "all"
+    seed: Optional[int] = None  # another than the scenario's
+    mmu: str = ""  # of all VMs of the scenario; empty: what it says itself
 
 
 def build_dir() -> Path:
@@ -86,12 +90,24 @@ def parse_guest(value: str, cwd: Path) -> Optional[Path]:
     return path
 
 
+def parse_scenario(value: str, cwd: Path) -> str:
+    if value and value != "all" and not (cwd / value).is_file():
+        raise UserError(f"SCENARIO={value}: there is no such file (scenarios/ has some; SCENARIO=all: all of them)")
+    return value
+
+
 def parse_request(env: Mapping[str, str], cwd: Path = ROOT) -> Request:
     """Check everything that can be checked before a platform is chosen."""
     get = lambda name: env.get(name, "").strip()
     cmdline = get("CMDLINE")
     if any(ord(c) < 0x20 or ord(c) > 0x7E for c in cmdline):
         raise UserError("CMDLINE= may hold printable ASCII characters only")
+    scenario = get("SCENARIO")
+    for name in ("SEED", "MMU"):
+        if get(name) and not scenario:
+            raise UserError(f"{name}={get(name)} goes with SCENARIO= only")
+    if scenario and get("GUEST"):
+        raise UserError("SCENARIO= and GUEST= do not go together: a scenario says what runs beside it")
     return Request(
         platform=choose("PLATFORM", get("PLATFORM"), PLATFORMS),
         boot=choose("BOOT", get("BOOT"), BOOTS),
@@ -100,6 +116,9 @@ def parse_request(env: Mapping[str, str], cwd: Path = ROOT) -> Request:
         guest=parse_guest(get("GUEST"), cwd),
         cmdline=cmdline,
         timeout=parse_count("TIMEOUT", get("TIMEOUT"), 1, 86400),
+        scenario=parse_scenario(scenario, cwd),
+        seed=parse_count("SEED", get("SEED"), 0, 999999999),
+        mmu=choose("MMU", get("MMU"), MMUS) or "",
     )
 
 
