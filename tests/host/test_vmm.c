@@ -147,7 +147,7 @@ static void test_config_long_lines(void)
 static void test_config_sentence_fits(void)
 {
 	CHECK_EQ(parse("k nonsense"), -22);
-	CHECK(strstr(why, "paused; what is meant for the guest goes behind --)"));
+	CHECK(strstr(why, "with=; what is meant for the guest goes behind --)"));
 }
 
 /* ---- console ------------------------------------------------------------------------ */
