@@ -185,11 +185,13 @@ class Reader:
         words = list(words)
         op = 1
         if words and words[0].text in RELATIONS:
-            op = RELATIONS[words.pop(0).text]
+            after = words.pop(0)
+            op = RELATIONS[after.text]
         if not words:
             raise self.wrong(after.column + len(after.text), "a number is missing here")
         if not re.fullmatch(r"-?[0-9]{1,15}", words[0].text):
-            raise self.wrong(words[0].column, f"{words[0].text!r} is no number; before it may stand {' '.join(RELATIONS)}")
+            text = f"{words[0].text!r} is no number; before it may stand {' '.join(RELATIONS)}"
+            raise self.wrong(words[0].column, text)
         if len(words) > 1:
             raise self.wrong(words[1].column, "nothing is allowed behind what is expected")
         return op, int(words[0].text)

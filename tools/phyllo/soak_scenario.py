@@ -53,7 +53,7 @@ class Author:
         slots = self.dice.choice((1, 1, 2, 3, 5))
         boot = [f"{name}={self.dice.choice(values)}" for name, values in BOOT_OPTIONS if self.chance(40)]
         self.say(f"seed {seed}")
-        self.say(f"boot guests=together log=debug {' '.join(boot)}".rstrip())
+        self.say(f"boot guests=together {' '.join(boot)}".rstrip())
         self.say(f"vm mem=64M vcpus={self.dice.choice(self.sizes.vcpus)}")
         order = self.dice.choice(("linear", "random"))
         self.say(f"memory {mib}M slots={slots} order={order} reserve={self.dice.choice((10, 25, 50))}")
