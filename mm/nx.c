@@ -21,7 +21,8 @@ void nx_init(struct mmu_vm *vm)
 static bool pass_is_due(const struct mmu_vm *vm)
 {
 	/* Relaxed: a step more or less. */
-	return port_clock() >= atomic_load_explicit(&vm->nx.due, memory_order_relaxed);
+	return atomic_load_explicit(&vm->nx.asked, memory_order_relaxed) ||
+	       port_clock() >= atomic_load_explicit(&vm->nx.due, memory_order_relaxed);
 }
 
 void nx_note_split(struct mmu_vm *vm)
@@ -33,24 +34,39 @@ void nx_note_split(struct mmu_vm *vm)
 
 void mmu_nx_recover(struct mmu_vm *vm)
 {
-	atomic_store_explicit(&vm->nx.due, 0, memory_order_relaxed);
+	/* Release: pairs with the acquire in nx_step(), so that it finds what was split before. */
+	atomic_store_explicit(&vm->nx.asked, true, memory_order_release);
 	if (vm->nx_huge_pages)
 		port_work_kick(vm);
 }
 
+/* Who asks from here on may have split what the pass has behind it by then: another one follows. */
+static void pass_begins(struct mmu_vm *vm)
+{
+	/* Acquire: pairs with the release in mmu_nx_recover(). */
+	atomic_exchange_explicit(&vm->nx.asked, false, memory_order_acquire);
+}
+
+static void pass_ends(struct mmu_vm *vm) REQUIRES(vm->mmu_lock)
+{
+	vm->nx.next = 0;
+	pass_later(vm);
+}
+
 bool nx_step(struct mmu_vm *vm)
 {
-	if (!stat_read(vm, nx_tables) || !pass_is_due(vm))
+	if (!pass_is_due(vm))
 		return false;
 	mmu_write_lock(vm, MMU_OP_NX_RECOVER, 0, 0);
+	if (!vm->nx.next)
+		pass_begins(vm);
 	mmu_lock_about(vm, vm->nx.next, 0);
-	recover_some(vm, &vm->nx.next, vm->gfn_limit, SPTE_NX_SPLIT);
-	bool more = vm->nx.next < vm->gfn_limit;
-
-	if (!more) {
-		vm->nx.next = 0;
-		pass_later(vm);
-	}
+	if (stat_read(vm, nx_tables))
+		recover_some(vm, &vm->nx.next, vm->gfn_limit, SPTE_NX_SPLIT);
+	else
+		vm->nx.next = vm->gfn_limit;
+	if (vm->nx.next >= vm->gfn_limit)
+		pass_ends(vm);
 	mmu_write_unlock(vm);
-	return more;
+	return vm->nx.next || pass_is_due(vm);
 }

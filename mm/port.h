@@ -22,7 +22,8 @@ enum {
 
 /*
  * 2^order naturally aligned host pages (order 0, 9 and 18 are what mm/ asks
- * for).  Returns HPA_INVALID when there are none: never sleeps, never panics.
+ * for).  Returns HPA_INVALID when there are none: never sleeps, never panics.  Zeroing an order
+ * above 9 lets others run in between, as port_resched().
  */
 hpa_t port_pages_alloc(unsigned order, unsigned flags);
 void port_pages_free(hpa_t hpa, unsigned order);

@@ -53,6 +53,7 @@ struct mmu_invalidate {
 struct mmu_nx {
 	gfn_t next;           /* mmu_lock: where the pass stands */
 	_Atomic uint64_t due; /* by port_clock() */
+	_Atomic bool asked;   /* a pass from the beginning, whatever is due */
 };
 
 /* Who holds mmu_lock: words of who_make(), for those who wait (lock.h). */

@@ -18,6 +18,8 @@
 #define POLL_US 10000
 /* The prompt comes back when nobody has printed for so many looks. */
 #define QUIET_POLLS 30
+/* How long a pause is waited for: 10 s. */
+#define PAUSE_POLLS 1000
 
 /* ---- commands on VMs ------------------------------------------------------------------ */
 
@@ -50,15 +52,24 @@ static struct guest *guest_of(const char *name)
 	return g;
 }
 
-static void ask(const char *name, enum life_op op)
+/* NULL: it was refused, and the user knows. */
+static struct guest *ask(const char *name, enum life_op op)
 {
 	struct guest *g = guest_of(name);
-	int err = g ? vms_ask(g, op) : 0;
+	int err = g ? vms_ask(g, op) : -ENOENT;
 
+	if (!err)
+		return g;
 	if (err == -EBUSY)
 		log_rawf("%s runs already\n", name);
-	else if (err)
+	else if (g)
 		log_rawf("%s does not run\n", name);
+	return NULL;
+}
+
+static void doze(void)
+{
+	thread_park_until(machine_cycles() + POLL_US * machine_cycles_per_us());
 }
 
 /* With those that belong to it. */
@@ -70,9 +81,20 @@ static void cmd_run(const char *arg)
 			ask(g->config.name, LIFE_START);
 }
 
+/* When the prompt is back it stands still, unless somebody else has resumed it. */
 static void cmd_pause(const char *arg)
 {
-	ask(arg, LIFE_PAUSE);
+	struct guest *g = ask(arg, LIFE_PAUSE);
+	struct vms_info info;
+
+	for (unsigned i = 0; g && i < PAUSE_POLLS; i++) {
+		vms_info(g, &info);
+		if (info.state != LIFE_RUNNING)
+			return;
+		doze();
+	}
+	if (g)
+		log_rawf("%s has not come to rest yet\n", arg);
 }
 
 static void cmd_resume(const char *arg)
@@ -240,7 +262,7 @@ static void wait_for_key(struct line *l)
 	l->quiet = log_at_line_start() ? l->quiet + 1 : 0;
 	if (l->quiet == QUIET_POLLS)
 		show_prompt(l);
-	thread_park_until(machine_cycles() + POLL_US * machine_cycles_per_us());
+	doze();
 }
 
 /* true: the line is complete. */

@@ -10,15 +10,31 @@
 #include "host/object.h"
 #include "host/pages.h"
 #include "host/thread.h"
+#include "lib/string.h"
 #include "lib/util.h"
 #include "vmm/vm.h"
 
 _Static_assert(HPA_INVALID == PAGES_NONE, "the two mean the same");
 _Static_assert((unsigned)PORT_ZERO == (unsigned)PAGES_ZERO, "the two mean the same");
 
+/* A page of 1G takes as long as a time slice. */
+static void zero_in_steps(hpa_t hpa, unsigned order)
+{
+	const uint64_t step = 1ul << 21;
+
+	for (uint64_t at = 0; at < 4096ul << order; at += step) {
+		memset(machine_phys_to_virt(hpa + at), 0, step);
+		port_resched();
+	}
+}
+
 hpa_t port_pages_alloc(unsigned order, unsigned flags)
 {
-	hpa_t hpa = pages_alloc(order, flags & PAGES_ZERO);
+	bool large = order > 9 && flags & PORT_ZERO;
+	hpa_t hpa = pages_alloc(order, large ? 0 : flags & PAGES_ZERO);
+
+	if (large && hpa != HPA_INVALID)
+		zero_in_steps(hpa, order);
 
 	/* The allocator knows no zones; machines with so much memory may have to do without. */
 	if ((flags & PORT_BELOW_4G) && hpa != HPA_INVALID && hpa >> 32) {

@@ -169,8 +169,8 @@ def stopped_guests(platform: str) -> list[Test]:
         ),
         boot_test(
             f"triple-{platform}",
-            lambda: [build.guest_module("triple"), *hello()],
-            failed(*triple, *REPORT),
+            lambda: [build.guest_module("triple"), variant("triple", "init0", "-- how=init"), *hello()],
+            failed(*triple, *stopped("init0"), ("says INIT", SENTENCE + "init0: .*INIT of vCPU 0"), *REPORT),
             platform=platform,
         ),
         boot_test(
