@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the user asked for: PLATFORM, BOOT, SMP, MEM, GUEST, SCENARIO, SEED, MMU, CMDLINE, TIMEOUT.
+"""What the user asked for: PLATFORM, BOOT, SMP, MEM, GUEST, VM, SCENARIO, SEED, MMU, CMDLINE, TIMEOUT.
 
 They come from the environment (make exports what is given on its command line).  Every wrong
 value is refused with one sentence that says what is allowed.
@@ -40,6 +40,7 @@ class Request:
     guest: Optional[Path]
     cmdline: str
     timeout: Optional[int]  # seconds; None: the runner's own limits
+    vm: str = ""  # options and words of the guest's module
     scenario: str = ""  # a file, or "all"
     seed: Optional[int] = None  # another than the scenario's
     mmu: str = ""  # of all VMs of the scenario; empty: what it says itself
@@ -100,8 +101,11 @@ def parse_request(env: Mapping[str, str], cwd: Path = ROOT) -> Request:
     """Check everything that can be checked before a platform is chosen."""
     get = lambda name: env.get(name, "").strip()
     cmdline = get("CMDLINE")
-    if any(ord(c) < 0x20 or ord(c) > 0x7E for c in cmdline):
-        raise UserError("CMDLINE= may hold printable ASCII characters only")
+    for name in ("CMDLINE", "VM"):
+        if any(ord(c) < 0x20 or ord(c) > 0x7E for c in get(name)):
+            raise UserError(f"{name}= may hold printable ASCII characters only")
+    if get("VM") and not get("GUEST"):
+        raise UserError(f"VM={get('VM')} goes with GUEST= only: it is that guest's module line")
     scenario = get("SCENARIO")
     for name in ("SEED", "MMU"):
         if get(name) and not scenario:
@@ -116,6 +120,7 @@ def parse_request(env: Mapping[str, str], cwd: Path = ROOT) -> Request:
         guest=parse_guest(get("GUEST"), cwd),
         cmdline=cmdline,
         timeout=parse_count("TIMEOUT", get("TIMEOUT"), 1, 86400),
+        vm=get("VM"),
         scenario=parse_scenario(scenario, cwd),
         seed=parse_count("SEED", get("SEED"), 0, 999999999),
         mmu=choose("MMU", get("MMU"), MMUS) or "",

@@ -50,7 +50,7 @@ def guests(req: Request, scenarios: Sequence[Scenario]) -> list[Module]:
         later = req.scenario == "all"
         return [module for one in scenarios for module in scenario.modules(one, req.mmu, later)]
     if req.guest:
-        return [module_from_file(req.guest, FOREIGN_GUEST_OPTIONS)]
+        return [module_from_file(req.guest, req.vm or FOREIGN_GUEST_OPTIONS)]
     return build.default_modules()
 
 
