@@ -2,6 +2,8 @@
 /* See storm.h. */
 #include "tests/guest/lib/storm.h"
 
+#include "tests/guest/lib/x86.h"
+
 #define STEPS_BETWEEN 32u /* of the others, between two operations */
 #define OTHER_SLOT 6ul
 #define OTHER_PLACES 2
@@ -11,9 +13,16 @@ static uint64_t page_at(const struct storm *s, unsigned page)
 	return s->base + page * PAGE_SIZE;
 }
 
+static uint64_t any_base(const struct storm *s)
+{
+	if (!s->aliases)
+		return s->base;
+	return s->alias_va + cpu_random_below(s->aliases) * (uint64_t)s->pages * PAGE_SIZE;
+}
+
 static volatile uint64_t *lane(const struct storm *s, unsigned page, unsigned cpu)
 {
-	return (volatile uint64_t *)(page_at(s, page) + cpu * (PAGE_SIZE / SMP_MAX));
+	return (volatile uint64_t *)(any_base(s) + page * PAGE_SIZE + cpu * (PAGE_SIZE / SMP_MAX));
 }
 
 static uint32_t *salt_of(struct storm *s, unsigned page, unsigned cpu)
@@ -111,6 +120,8 @@ static void take_part(void *arg)
 	struct storm *s = arg;
 
 	cpu_ve_start();
+	if (s->root)
+		write_cr3(s->root);
 	if (this_cpu()->id == 0)
 		operate(s);
 	else

@@ -46,7 +46,7 @@ void *stress_take(uint64_t bytes)
 	void *p = (void *)(uintptr_t)ram_take(size, PAGE_SIZE);
 
 	if (!p)
-		guest_die("no memory to keep book of %u pages", stress.pages);
+		guest_die("no memory for %u KiB of the kernel's own", (unsigned)(size >> 10));
 	memset(p, 0, size);
 	return p;
 }

@@ -38,7 +38,7 @@ extern struct stress stress;
 void stress_init(unsigned mib, unsigned slots);
 /* Processors only. */
 void stress_init_processors(void);
-/* Zeroed memory of the kernel's own to keep book in; ends the kernel when there is none. */
+/* Zeroed memory of the kernel's own; ends it when there is none. */
 void *stress_take(uint64_t bytes);
 
 /* ---- phases --------------------------------------------------------------------------------- */
