@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the user asked for: PLATFORM, BOOT, SMP, MEM, GUEST, VM, SCENARIO, SEED, MMU, CMDLINE, TIMEOUT.
+"""What the user asked for: PLATFORM, BOOT, SMP, MEM, GUEST, VM, SCENARIO, SEED, MMU, ICOUNT, CMDLINE,
+TIMEOUT.
 
 They come from the environment (make exports what is given on its command line).  Every wrong
 value is refused with one sentence that says what is allowed.
@@ -43,6 +44,7 @@ class Request:
     vm: str = ""  # options and words of the guest's module
     scenario: str = ""  # a file, or "all"
     seed: Optional[int] = None  # another than the scenario's
+    icount: bool = False  # QEMU: time is instructions
     mmu: str = ""  # of all VMs of the scenario; empty: what it says itself
 
 
@@ -121,6 +123,7 @@ def parse_request(env: Mapping[str, str], cwd: Path = ROOT) -> Request:
         cmdline=cmdline,
         timeout=parse_count("TIMEOUT", get("TIMEOUT"), 1, 86400),
         vm=get("VM"),
+        icount=choose("ICOUNT", get("ICOUNT"), ("on", "off")) == "on",
         scenario=parse_scenario(scenario, cwd),
         seed=parse_count("SEED", get("SEED"), 0, 999999999),
         mmu=choose("MMU", get("MMU"), MMUS) or "",
@@ -141,6 +144,8 @@ def check_platform(req: Request, platform: str) -> tuple[str, int]:
         raise UserError(
             f"SMP={req.smp} is too much for {platform}; give a whole number from 1 to {SMP_MAX[platform]}"
         )
+    if req.icount and platform != "qemu-svm":
+        raise UserError(f"ICOUNT=on does not go with {platform}: QEMU counts; on Bochs time is instructions anyway")
     mem = req.mem or MEM_DEFAULT[platform]
     if not MEM_MIN <= mem <= MEM_MAX[platform]:
         raise UserError(f"MEM={mem}M does not go with {platform}; give from {MEM_MIN}M to {MEM_MAX[platform]}M")

@@ -134,7 +134,7 @@ def command_run(env: Mapping[str, str] = os.environ) -> int:
     say_scenarios(req, scenarios)
     spec = BootSpec(
         platform, boot_path, build.elf_path(), guests(req, scenarios), command_line(req, scenarios, interactive),
-        smp=req.smp, mem=mem, efi_loader=build.efi_loader_path(), tty=interactive,
+        smp=req.smp, mem=mem, efi_loader=build.efi_loader_path(), tty=interactive, icount=req.icount,
     )  # fmt: skip
     limits = Limits(req.timeout, req.timeout) if req.timeout else LIMITS[platform]
     if interactive:

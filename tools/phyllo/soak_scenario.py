@@ -71,7 +71,12 @@ class Author:
             "memslot_perf mem=48M -- mib=2 rounds=3",
             "demand_paging mem=48M vcpus=2 -- mib=4",
         ]
-        rough = ["smpstress mem=48M vcpus=2 -- mib=1 rounds=2", "canary mem=24M -- mib=1 rounds=1"]
+        rough = [
+            "smpstress mem=48M vcpus=2 -- mib=1 rounds=2",
+            "canary mem=24M -- mib=1 rounds=1",
+            f"alias_storm mem=48M vcpus=2 -- aliases=16 rounds={rounds // 6}",
+            f"fork_storm mem=48M vcpus=2 -- pages=128 rounds={rounds}",
+        ]
         kind = self.dice.randrange(5)
         if kind == 1:
             self.say(f"beside {self.dice.choice(calm)}")

@@ -25,6 +25,8 @@ KERNELS = {
         "page_table": "mib=8 iterations=2",
         "hugepage_nx": "mib=4 rounds=20",
         "balloon_storm": "mib=4 rounds=12",
+        "alias_storm": "aliases=32 rounds=4",
+        "fork_storm": "pages=128 rounds=16",
     },
     "bochs-vmx": {
         "mmu_stress": "mib=1 slots=4",
@@ -36,6 +38,8 @@ KERNELS = {
         "page_table": "mib=4 iterations=1",
         "hugepage_nx": "mib=4 rounds=3",
         "balloon_storm": "mib=1 rounds=3",
+        "alias_storm": "aliases=8 rounds=1",
+        "fork_storm": "pages=64 rounds=4",
     },
 }
 
