@@ -52,25 +52,15 @@ static void test_run_2(void)
 
 /* ---- read-only underway ------------------------------------------------------------------------ */
 
+/* The same value as before: it does not matter which writes arrive. */
+static void write_underway(unsigned page)
+{
+	stress_try_rewrite(page);
+}
+
 static void must_fault(unsigned page)
 {
 	CPU_CHECK(stress_try_write(page, 0xbadul << page % 7));
-}
-
-/*
- * The same value as before: it does not matter which writes arrive.  When the protection is in force, the page that this
- * processor wrote last is tried first: its translation is at hand, if it was not flushed.
- */
-static void write_underway(unsigned page)
-{
-	static unsigned last[SMP_MAX];
-	unsigned me = this_cpu()->id;
-
-	if (me && last[me] && atomic_load(&done))
-		must_fault(last[me]);
-	else
-		stress_try_rewrite(page);
-	last[me] = page;
 }
 
 static void protect_underway(void *arg)
