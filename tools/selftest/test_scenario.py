@@ -115,7 +115,11 @@ class Refusals(unittest.TestCase):
         self.refused("beside nobody\n", 1, 8, "no test kernel")
 
     def test_request(self):
-        for env in ({"SEED": "3"}, {"MMU": "tdp"}, {"VM": "mem=1M"}, {"ICOUNT": "1"}, {"SCENARIO": "x.scn"}, {"SCENARIO": "all", "GUEST": "Makefile"}):
+        wrong = (
+            {"SEED": "3"}, {"MMU": "tdp"}, {"VM": "mem=1M"}, {"ICOUNT": "1"}, {"SCENARIO": "x.scn"},
+            {"SCENARIO": "all", "GUEST": "Makefile"},
+        )  # fmt: skip
+        for env in wrong:
             with self.assertRaises(UserError, msg=str(env)):
                 parse_request(env)
         self.assertEqual(parse_request({"SCENARIO": "all", "SEED": "3", "MMU": "shadow"}).seed, 3)
