@@ -63,7 +63,7 @@ static bool recovery_rests(void)
 
 	calls = sum == last ? calls + 1 : 0;
 	last = sum;
-	return calls >= 300;
+	return calls >= 60;
 }
 
 static void recover(void)
