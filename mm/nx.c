@@ -40,9 +40,13 @@ void mmu_nx_recover(struct mmu_vm *vm)
 		port_work_kick(vm);
 }
 
-/* Who asks from here on may have split what the pass has behind it by then: another one follows. */
+/*
+ * Who asks from here on may have split what the pass has behind it by then: another one follows.  This one is due
+ * until it ends, however it was called for.
+ */
 static void pass_begins(struct mmu_vm *vm)
 {
+	atomic_store_explicit(&vm->nx.due, 0, memory_order_relaxed);
 	/* Acquire: pairs with the release in mmu_nx_recover(). */
 	atomic_exchange_explicit(&vm->nx.asked, false, memory_order_acquire);
 }

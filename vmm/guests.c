@@ -48,7 +48,7 @@ static uint64_t use_at(const struct guest *g, uint64_t level)
 static bool all_fit(uint64_t level, uint64_t budget)
 {
 	for (struct guest *g = vms_next(NULL); g; g = vms_next(g)) {
-		uint64_t use = use_at(g, level);
+		uint64_t use = g->config.off ? 0 : use_at(g, level);
 
 		if (use > budget)
 			return false;
@@ -60,7 +60,7 @@ static bool all_fit(uint64_t level, uint64_t budget)
 /*
  * Where guests that run together were promised more memory than there is, no guest's greed may
  * take it from the others: all are capped at one level that the host can keep, but for those
- * that stay below it anyway.  An eighth is left for what the caps do not count.
+ * that stay below it anyway, and those that only the prompt starts.  An eighth is left for what the caps do not count.
  */
 static void share_memory(void)
 {
@@ -82,7 +82,7 @@ static void share_memory(void)
 			high = level;
 	}
 	for (struct guest *g = vms_next(NULL); g; g = vms_next(g)) {
-		if (g->config.cap || whole_cost(g) <= low)
+		if (g->config.off || g->config.cap || whole_cost(g) <= low)
 			continue;
 		g->config.cap = low & ~(PAGE_SIZE - 1);
 		log_warn("%s: the guests were promised more memory than the host has; this one may use "
@@ -113,7 +113,7 @@ static void run_one_by_one(void)
 	for (struct guest *g = vms_next(NULL); g; g = vms_next(g)) {
 		lib_snprintf(stage, sizeof(stage), "guest %s", g->config.name);
 		stage_enter(stage);
-		vms_start(g);
+		vms_start_at_boot(g);
 		vms_wait();
 	}
 }
@@ -126,6 +126,6 @@ void guests_run(void)
 	}
 	stage_enter("guests");
 	for (struct guest *g = vms_next(NULL); g; g = vms_next(g))
-		vms_start(g);
+		vms_start_at_boot(g);
 	vms_wait();
 }

@@ -72,9 +72,13 @@ static void doze(void)
 	thread_park_until(machine_cycles() + POLL_US * machine_cycles_per_us());
 }
 
+/* With those that belong to it. */
 static void cmd_run(const char *arg)
 {
 	ask(arg, LIFE_START);
+	for (struct guest *g = vms_next(NULL); g; g = vms_next(g))
+		if (!strcmp(g->config.with, arg))
+			ask(g->config.name, LIFE_START);
 }
 
 /* When the prompt is back it stands still, unless somebody else has resumed it. */

@@ -205,6 +205,17 @@ static bool set_paused(struct vm_config *c, const char *v, size_t len)
 	return c->paused = true;
 }
 
+static bool set_off(struct vm_config *c, const char *v, size_t len)
+{
+	return c->off = true;
+}
+
+static bool set_with(struct vm_config *c, const char *v, size_t len)
+{
+	c->off = true;
+	return name_copy(c->with, v, len);
+}
+
 static const struct option {
 	const char *key;
 	const char *takes; /* NULL: it is a word without a value */
@@ -221,6 +232,8 @@ static const struct option {
 	{ "restart", "a number from 0 to 1000000", set_restarts },
 	{ "privileged", NULL, set_privileged },
 	{ "paused", NULL, set_paused },
+	{ "off", NULL, set_off },
+	{ "with", "the name of a guest, 1 to 31 characters", set_with },
 };
 
 static int unknown_option(const struct vm_config *c, const struct word *w, char *why,

@@ -39,6 +39,8 @@ struct vm_config {
 	unsigned restarts;      /* restart=: how often it is started again after it ended well */
 	bool privileged;        /* may name other VMs in its hypercalls */
 	bool paused;            /* waits for "resume" when it is started at boot */
+	bool off;               /* is not started at boot: the prompt does that, or another VM */
+	char with[VM_NAME_MAX]; /* with=: off, too, and started at the prompt together with that guest; or "" */
 	char cmdline[VM_CMDLINE_MAX]; /* what the guest sees: FILE, then what follows -- */
 };
 

@@ -113,8 +113,10 @@ int vms_ask(struct guest *g, enum life_op op)
 }
 
 /* One that begins paused is so before anybody can run it. */
-void vms_start(struct guest *g)
+void vms_start_at_boot(struct guest *g)
 {
+	if (g->config.off)
+		return;
 	spin_lock(&vms_lock);
 	int err = ask(g, LIFE_START);
 

@@ -53,8 +53,8 @@ struct guest *vms_next(const struct guest *g); /* NULL: the first; -> NULL behin
 
 /* Returns at once; the errors of life_ask(). */
 int vms_ask(struct guest *g, enum life_op op);
-/* As its configuration says: running, or paused before it has run. */
-void vms_start(struct guest *g);
+/* As its configuration says: running, paused before it has run, or not at all. */
+void vms_start_at_boot(struct guest *g);
 /* Ctrl-C: all that live end, as failures. */
 void vms_stop_all(void);
 void vms_info(struct guest *g, struct vms_info *out);

@@ -10,6 +10,7 @@
 #include "tests/guest/lib/guest.h"
 
 #include "tests/guest/lib/smp.h"
+#include "tests/guest/lib/vms.h"
 
 #define YIELDS_MAX 3000000u /* of a wait: far more than it takes, and it ends */
 #define NO_SUCH_VM 77ul
@@ -21,16 +22,6 @@ static uint64_t victim; /* its id */
 static uint32_t rounds;
 
 /* ---- asking -------------------------------------------------------------------------- */
-
-static long vm_info(uint64_t id, struct phyllo_vm_info *out)
-{
-	return hypercall(PHYLLO_HC_VM_INFO, (uintptr_t)out, sizeof(*out), 0, id);
-}
-
-static long control(uint64_t id, unsigned op)
-{
-	return hypercall(PHYLLO_HC_VM_CONTROL, op, 0, 0, id);
-}
 
 static struct phyllo_vm_info info_of(uint64_t id)
 {
@@ -113,9 +104,9 @@ static void test_list(void)
 	CHECK_EQ(hypercall(PHYLLO_HC_VM_INFO, (uintptr_t)&i, sizeof(i) - 1, 0, 0), PHYLLO_EINVAL);
 	CHECK_EQ(hypercall(PHYLLO_HC_VM_INFO, (uintptr_t)&i, sizeof(i), 1, 0), PHYLLO_EINVAL);
 	CHECK_EQ(hypercall(PHYLLO_HC_VM_INFO, ~0ul - 4096, sizeof(i), 0, 0), PHYLLO_EFAULT);
-	CHECK_EQ(control(NO_SUCH_VM, PHYLLO_VM_PAUSE), PHYLLO_ENOENT);
-	CHECK_EQ(control(victim, 0), PHYLLO_EINVAL);
-	CHECK_EQ(control(victim, 5), PHYLLO_EINVAL);
+	CHECK_EQ(vm_control(NO_SUCH_VM, PHYLLO_VM_PAUSE), PHYLLO_ENOENT);
+	CHECK_EQ(vm_control(victim, 0), PHYLLO_EINVAL);
+	CHECK_EQ(vm_control(victim, 5), PHYLLO_EINVAL);
 }
 
 /* A slot of the other one, and what it wrote, in a bitmap of ours. */
@@ -153,7 +144,7 @@ static void test_memory_of_another(void)
 {
 	uint64_t bytes = info_of(victim).memory;
 
-	CHECK_EQ(control(victim, PHYLLO_VM_RESUME), 0);
+	CHECK_EQ(vm_control(victim, PHYLLO_VM_RESUME), 0);
 	wait_for_progress(victim);
 	for (uint32_t i = 0; i < rounds; i++) {
 		unsigned flags = i & 1 ? PHYLLO_MAY_BLOCK : 0;
@@ -175,8 +166,8 @@ static void test_memory_of_another(void)
 static void test_pause(void)
 {
 	for (uint32_t i = 0; i < rounds; i++) {
-		CHECK_EQ(control(victim, PHYLLO_VM_PAUSE), 0);
-		CHECK_EQ(control(victim, PHYLLO_VM_PAUSE), 0);
+		CHECK_EQ(vm_control(victim, PHYLLO_VM_PAUSE), 0);
+		CHECK_EQ(vm_control(victim, PHYLLO_VM_PAUSE), 0);
 		wait_for(victim, PHYLLO_VM_PAUSED);
 		unsigned long long before = stat_of(victim, "hypercalls");
 
@@ -184,8 +175,8 @@ static void test_pause(void)
 			hypercall(PHYLLO_HC_YIELD, 0, 0, 0, 0);
 		CHECK_EQ(stat_of(victim, "hypercalls"), before);
 		CHECK_EQ(hypercall(PHYLLO_HC_UNMAP, 0, SIZE_2M, 0, victim), 0);
-		CHECK_EQ(control(victim, PHYLLO_VM_RESUME), 0);
-		CHECK_EQ(control(victim, PHYLLO_VM_RESUME), 0);
+		CHECK_EQ(vm_control(victim, PHYLLO_VM_RESUME), 0);
+		CHECK_EQ(vm_control(victim, PHYLLO_VM_RESUME), 0);
 		wait_for_progress(victim);
 	}
 }
@@ -197,7 +188,7 @@ static void test_restart_under_load(void)
 		unsigned starts = info_of(victim).starts;
 		long r = 0;
 
-		CHECK_EQ(control(victim, PHYLLO_VM_RESTART), 0);
+		CHECK_EQ(vm_control(victim, PHYLLO_VM_RESTART), 0);
 		for (unsigned n = 0; info_of(victim).starts == starts && n < YIELDS_MAX; n++) {
 			r = hypercall(PHYLLO_HC_UNMAP, 0, SIZE_2M, PHYLLO_MAY_BLOCK, victim);
 			CHECK(!r || r == PHYLLO_ENOENT);
@@ -214,22 +205,22 @@ static void test_destroy(void)
 {
 	struct phyllo_vm_info i;
 
-	CHECK_EQ(control(victim, PHYLLO_VM_DESTROY), 0);
+	CHECK_EQ(vm_control(victim, PHYLLO_VM_DESTROY), 0);
 	wait_for(victim, PHYLLO_VM_OFF);
 	i = info_of(victim);
 	CHECK_EQ(i.used_pages, 0);
 	CHECK_EQ(hypercall(PHYLLO_HC_UNMAP, 0, SIZE_2M, 0, victim), PHYLLO_ENOENT);
-	CHECK_EQ(control(victim, PHYLLO_VM_PAUSE), PHYLLO_ENOENT);
-	CHECK_EQ(control(victim, PHYLLO_VM_RESUME), PHYLLO_ENOENT);
-	CHECK_EQ(control(victim, PHYLLO_VM_DESTROY), PHYLLO_ENOENT);
-	CHECK_EQ(control(victim, PHYLLO_VM_RESTART), 0);
+	CHECK_EQ(vm_control(victim, PHYLLO_VM_PAUSE), PHYLLO_ENOENT);
+	CHECK_EQ(vm_control(victim, PHYLLO_VM_RESUME), PHYLLO_ENOENT);
+	CHECK_EQ(vm_control(victim, PHYLLO_VM_DESTROY), PHYLLO_ENOENT);
+	CHECK_EQ(vm_control(victim, PHYLLO_VM_RESTART), 0);
 	for (unsigned n = 0; !info_of(victim).used_pages && n < YIELDS_MAX; n++)
 		hypercall(PHYLLO_HC_YIELD, 0, 0, 0, 0);
 	wait_for_progress(victim);
 	CHECK_EQ(info_of(victim).starts, i.starts + 1);
 	/* Paused, it can be ended as well. */
-	CHECK_EQ(control(victim, PHYLLO_VM_PAUSE), 0);
-	CHECK_EQ(control(victim, PHYLLO_VM_DESTROY), 0);
+	CHECK_EQ(vm_control(victim, PHYLLO_VM_PAUSE), 0);
+	CHECK_EQ(vm_control(victim, PHYLLO_VM_DESTROY), 0);
 	wait_for(victim, PHYLLO_VM_OFF);
 }
 
@@ -250,7 +241,7 @@ static void test_all_is_refused(void)
 		if (id == me.id)
 			continue;
 		CHECK_EQ(vm_info(id, &i), PHYLLO_EPERM);
-		CHECK_EQ(control(id, PHYLLO_VM_DESTROY), PHYLLO_EPERM);
+		CHECK_EQ(vm_control(id, PHYLLO_VM_DESTROY), PHYLLO_EPERM);
 		CHECK_EQ(hypercall(PHYLLO_HC_UNMAP, 0, PAGE_SIZE, 0, id), PHYLLO_EPERM);
 		CHECK_EQ(hypercall(PHYLLO_HC_BALLOON_OUT, 0, PAGE_SIZE, 0, id), PHYLLO_EPERM);
 		CHECK_EQ(hypercall(PHYLLO_HC_STATS_READ, (uintptr_t)stats, sizeof(stats), 0, id),
@@ -258,8 +249,8 @@ static void test_all_is_refused(void)
 		CHECK_EQ(hypercall(PHYLLO_HC_DUMP, 0, PAGE_SIZE, 0, id), PHYLLO_EPERM);
 	}
 	CHECK_EQ(vm_info(NO_SUCH_VM, &i), PHYLLO_EPERM);
-	CHECK_EQ(control(0, PHYLLO_VM_RESTART), PHYLLO_EPERM);
-	CHECK_EQ(control(me.id, PHYLLO_VM_PAUSE), PHYLLO_EPERM);
+	CHECK_EQ(vm_control(0, PHYLLO_VM_RESTART), PHYLLO_EPERM);
+	CHECK_EQ(vm_control(me.id, PHYLLO_VM_PAUSE), PHYLLO_EPERM);
 }
 
 static const struct ktap_test plain_tests[] = { KTAP(test_all_is_refused) };
@@ -313,7 +304,7 @@ int guest_main(void)
 	if (info_option_is("how", "plain"))
 		return KTAP_MAIN(plain_tests);
 	if (info_option_is("how", "suicide")) {
-		control(0, PHYLLO_VM_DESTROY);
+		vm_control(0, PHYLLO_VM_DESTROY);
 		for (;;)
 			hypercall(PHYLLO_HC_YIELD, 0, 0, 0, 0);
 	}

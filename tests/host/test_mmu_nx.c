@@ -97,6 +97,29 @@ static void test_plain(void)
 	world_for_each(plain);
 }
 
+/* Asked for once: a pass of several steps goes on to its end. */
+static void asked_once(const struct world_variant *v)
+{
+	const uint64_t tables = 12; /* more than a step takes back */
+
+	if (v->max_leaf_level < PG_LEVEL_2M)
+		return;
+	open_nx(v, tables * CHUNK);
+	for (gfn_t gfn = 0; gfn < tables * CHUNK; gfn += CHUNK)
+		CHECK_EQ(world_touch(&w, gfn, ACC_X), MMU_PF_FIXED);
+	mmu_nx_recover(w.vm);
+	CHECK(mmu_work_step(w.vm));
+	CHECK(world_stats(&w).nx_tables > 0);
+	mmu_work_flush(w.vm);
+	CHECK_EQ(world_stats(&w).nx_tables, 0);
+	world_close(&w);
+}
+
+static void test_asked_once(void)
+{
+	world_for_each(asked_once);
+}
+
 /* Asked for in the middle of a pass, behind which something was split again: the next steps take it back. */
 static void asked_amid_pass(const struct world_variant *v)
 {
@@ -232,7 +255,8 @@ static void test_beside(void)
 
 static const struct ktap_test tests[] = {
 	KTAP(test_nx),        KTAP(test_plain),  KTAP(test_with_log),
-	KTAP(test_no_memory), KTAP(test_beside), KTAP(test_asked_amid_pass),
+	KTAP(test_no_memory), KTAP(test_beside), KTAP(test_asked_once),
+	KTAP(test_asked_amid_pass),
 };
 
 int main(int argc, char **argv)

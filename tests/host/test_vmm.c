@@ -64,7 +64,7 @@ static void test_config_machine(void)
 	CHECK_EQ(config.vcpus, 64);
 	CHECK_EQ(config.cap, 16 * MIB);
 	CHECK_EQ(config.restarts, 10000);
-	CHECK(config.privileged && config.paused);
+	CHECK(config.privileged && config.paused && !config.off && !config.with[0]);
 	CHECK_EQ(config.cpus.bits[0], 0xd);
 	CHECK_EQ(config.cpus.bits[1], 7);
 	CHECK_EQ(config.cpus.bits[2], 0);
@@ -80,6 +80,11 @@ static void test_config_machine(void)
 	CHECK_EQ(config.mmu, VM_MMU_SHADOW);
 	CHECK_EQ(parse("k mmu=auto"), 0);
 	CHECK_EQ(config.mmu, VM_MMU_AUTO);
+	CHECK_EQ(parse("k off"), 0);
+	CHECK(config.off && !config.with[0]);
+	CHECK_EQ(parse("k with=first"), 0);
+	CHECK(config.off);
+	CHECK_STR(config.with, "first");
 }
 
 static int cpu_list(const char *s, uint16_t *out, unsigned max)
@@ -124,7 +129,7 @@ static void test_config_refuses(void)
 		"k vcpus=0", "k vcpus=65", "k vcpus=", "k vcpus", "k cap=1", "k cap=3000000",
 		"k restart=-1", "k restart=1000001", "k cpus=", "k cpus=a", "k cpus=0-256",
 		"k vcpu.pin=,", "k vcpu.pin=0-64", "k mmu=shadows", "k mmu=ept", "k mmu=", "k privileged=1",
-		"k paused=0", "k privilege", "k pause",
+		"k paused=0", "k privilege", "k pause", "k off=1", "k with=", "k with",
 	};
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -149,7 +154,7 @@ static void test_config_long_lines(void)
 static void test_config_sentence_fits(void)
 {
 	CHECK_EQ(parse("k nonsense"), -22);
-	CHECK(strstr(why, "paused; what is meant for the guest goes behind --)"));
+	CHECK(strstr(why, "with=; what is meant for the guest goes behind --)"));
 }
 
 /* ---- console ------------------------------------------------------------------------ */

@@ -30,6 +30,12 @@ fuzz:
 	@tools/setup.sh --bootstrap build fuzz
 	@$(PHYLLO) fuzz
 
+# Random scenarios on both vendors, or on one.
+.PHONY: soak
+soak:
+	@tools/setup.sh --bootstrap build qemu
+	@MINUTES='$(MINUTES)' $(PHYLLO) soak
+
 # Without the debug checks, which fill each freed page, and so in a directory of its own.
 BENCH_BUILD = $(MAKE) -s --no-print-directory B='$(B)/bench' DEBUG=0
 .PHONY: bench

@@ -15,6 +15,7 @@ from .profile import command_profile
 from .processes import Stopped, stop_all, stop_on_signals
 from .run import command_iso, command_run
 from .seeded import command_seeded
+from .soak import command_soak
 from .suite import command_check, command_fuzz, command_list, command_stress, command_test
 from .suite_hosted import command_selftest
 
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "mutants": command_mutants,
     "explore-seeded": command_seeded,
     "coverage": command_coverage,
+    "soak": command_soak,
     "bench": command_bench,
     "bench-kvm": command_bench_kvm,
     "profile": command_profile,

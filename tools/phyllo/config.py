@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the user asked for: PLATFORM, BOOT, SMP, MEM, GUEST, CMDLINE, TIMEOUT.
+"""What the user asked for: PLATFORM, BOOT, SMP, MEM, GUEST, VM, SCENARIO, SEED, MMU, ICOUNT, CMDLINE,
+TIMEOUT.
 
 They come from the environment (make exports what is given on its command line).  Every wrong
 value is refused with one sentence that says what is allowed.
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PLATFORMS = ("qemu-svm", "bochs-vmx", "kvm")
 BOOTS = ("pvh", "grub-bios", "grub-uefi", "efi")
+MMUS = ("tdp", "shadow")
 
 # A xAPIC has 8-bit ids; Bochs runs its CPUs one after the other in a single thread.
 SMP_MAX = {"qemu-svm": 255, "kvm": 255, "bochs-vmx": 8}
@@ -39,6 +41,11 @@ class Request:
     guest: Optional[Path]
     cmdline: str
     timeout: Optional[int]  # seconds; None: the runner's own limits
+    vm: str = ""  # options and words of the guest's module
+    scenario: str = ""  # a file, or "all"
+    seed: Optional[int] = None  # another than the scenario's
+    icount: bool = False  # QEMU: time is instructions
+    mmu: str = ""  # of all VMs of the scenario; empty: what it says itself
 
 
 def build_dir() -> Path:
@@ -86,12 +93,27 @@ def parse_guest(value: str, cwd: Path) -> Optional[Path]:
     return path
 
 
+def parse_scenario(value: str, cwd: Path) -> str:
+    if value and value != "all" and not (cwd / value).is_file():
+        raise UserError(f"SCENARIO={value}: there is no such file (scenarios/ has some; SCENARIO=all: all of them)")
+    return value
+
+
 def parse_request(env: Mapping[str, str], cwd: Path = ROOT) -> Request:
     """Check everything that can be checked before a platform is chosen."""
     get = lambda name: env.get(name, "").strip()
     cmdline = get("CMDLINE")
-    if any(ord(c) < 0x20 or ord(c) > 0x7E for c in cmdline):
-        raise UserError("CMDLINE= may hold printable ASCII characters only")
+    for name in ("CMDLINE", "VM"):
+        if any(ord(c) < 0x20 or ord(c) > 0x7E for c in get(name)):
+            raise UserError(f"{name}= may hold printable ASCII characters only")
+    if get("VM") and not get("GUEST"):
+        raise UserError(f"VM={get('VM')} goes with GUEST= only: it is that guest's module line")
+    scenario = get("SCENARIO")
+    for name in ("SEED", "MMU"):
+        if get(name) and not scenario:
+            raise UserError(f"{name}={get(name)} goes with SCENARIO= only")
+    if scenario and get("GUEST"):
+        raise UserError("SCENARIO= and GUEST= do not go together: a scenario says what runs beside it")
     return Request(
         platform=choose("PLATFORM", get("PLATFORM"), PLATFORMS),
         boot=choose("BOOT", get("BOOT"), BOOTS),
@@ -100,6 +122,11 @@ def parse_request(env: Mapping[str, str], cwd: Path = ROOT) -> Request:
         guest=parse_guest(get("GUEST"), cwd),
         cmdline=cmdline,
         timeout=parse_count("TIMEOUT", get("TIMEOUT"), 1, 86400),
+        vm=get("VM"),
+        icount=choose("ICOUNT", get("ICOUNT"), ("on", "off")) == "on",
+        scenario=parse_scenario(scenario, cwd),
+        seed=parse_count("SEED", get("SEED"), 0, 999999999),
+        mmu=choose("MMU", get("MMU"), MMUS) or "",
     )
 
 
@@ -117,6 +144,8 @@ def check_platform(req: Request, platform: str) -> tuple[str, int]:
         raise UserError(
             f"SMP={req.smp} is too much for {platform}; give a whole number from 1 to {SMP_MAX[platform]}"
         )
+    if req.icount and platform != "qemu-svm":
+        raise UserError(f"ICOUNT=on does not go with {platform}: QEMU counts; on Bochs time is instructions anyway")
     mem = req.mem or MEM_DEFAULT[platform]
     if not MEM_MIN <= mem <= MEM_MAX[platform]:
         raise UserError(f"MEM={mem}M does not go with {platform}; give from {MEM_MIN}M to {MEM_MAX[platform]}M")

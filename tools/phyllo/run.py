@@ -3,17 +3,19 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Mapping, Sequence
 
-from . import build, deps
+from . import build, deps, scenario
 from .boot import BootResult, boot
 from .bundle import Module, module_from_file
-from .config import Request, UserError, build_dir, check_platform, parse_request
+from .config import ROOT, Request, UserError, build_dir, check_platform, parse_request
 from .emulator import Limits, RawTerminal
 from .media import build_iso, grub_config, grub_entry
 from .platforms import BootSpec
 from .probe import Host, choose_platform, probe_host
+from .scenario import Scenario
 
 # Seconds.  Bochs executes some 80 million instructions a second, and a guest may
 # be silent while it works.
@@ -31,16 +33,40 @@ def say(text: str) -> None:
     print(f"phyllo: {text}", flush=True)
 
 
-def scenario(req: Request) -> list[Module]:
+def read_scenarios(req: Request, interactive: bool) -> list[Scenario]:
+    """None; the one that is asked for, with its seed; or all."""
+    if not req.scenario:
+        return []
+    if req.scenario != "all":
+        one = scenario.read(ROOT / req.scenario)
+        return [replace(one, seed=one.seed if req.seed is None else req.seed)]
+    if not interactive:
+        raise UserError("SCENARIO=all is for the prompt, and wants a terminal; `make test ONLY=scenario` runs them all")
+    return [scenario.read(path) for path in scenario.shipped()]
+
+
+def guests(req: Request, scenarios: Sequence[Scenario]) -> list[Module]:
+    if scenarios:
+        later = req.scenario == "all"
+        return [module for one in scenarios for module in scenario.modules(one, req.mmu, later)]
     if req.guest:
-        return [module_from_file(req.guest, FOREIGN_GUEST_OPTIONS)]
+        return [module_from_file(req.guest, req.vm or FOREIGN_GUEST_OPTIONS)]
     return build.default_modules()
 
 
-def command_line(req: Request, interactive: bool) -> str:
+def command_line(req: Request, scenarios: Sequence[Scenario], interactive: bool) -> str:
     """The user's words come last: of two settings of one option the later holds."""
-    words = ["end=prompt" if interactive else "end=off", req.cmdline]
-    return " ".join(word for word in words if word)
+    words = ["end=prompt" if interactive else "end=off"]
+    words += [one.boot for one in scenarios if req.scenario != "all"]
+    return " ".join(word for word in [*words, req.cmdline] if word)
+
+
+def say_scenarios(req: Request, scenarios: Sequence[Scenario]) -> None:
+    for one in scenarios:
+        if req.scenario == "all":
+            say(f"  run {one.name:<24}{f' (by itself it has {one.boot})' if one.boot else ''}")
+        else:
+            say(f"scenario {one.file}, seed {one.seed}")
 
 
 def show(data: bytes) -> None:
@@ -104,14 +130,19 @@ def command_run(env: Mapping[str, str] = os.environ) -> int:
     deps.install(["python", "build", *deps.needs_of_boot(platform, boot_path)])
     build.make(*build.targets_of_boot(boot_path))
     interactive = on_terminal()
+    scenarios = read_scenarios(req, interactive)
+    say_scenarios(req, scenarios)
     spec = BootSpec(
-        platform, boot_path, build.elf_path(), scenario(req), command_line(req, interactive),
-        smp=req.smp, mem=mem, efi_loader=build.efi_loader_path(), tty=interactive,
+        platform, boot_path, build.elf_path(), guests(req, scenarios), command_line(req, scenarios, interactive),
+        smp=req.smp, mem=mem, efi_loader=build.efi_loader_path(), tty=interactive, icount=req.icount,
     )  # fmt: skip
     limits = Limits(req.timeout, req.timeout) if req.timeout else LIMITS[platform]
     if interactive:
         say("Ctrl-C ends it")
-    return summary(start(spec, limits, build_dir() / "run"))
+    code = summary(start(spec, limits, build_dir() / "run"))
+    if code and len(scenarios) == 1:
+        say(f"again: {scenario.replay(scenarios[0], platform, req.mmu, req.cmdline)}")
+    return code
 
 
 # ---- the ISO --------------------------------------------------------------------------

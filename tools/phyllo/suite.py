@@ -14,6 +14,7 @@ from .suite_negative import negative_tests
 from .suite_run import run_tests
 from .suite_shadow import shadow_tests
 from .suite_smp import smp_tests
+from .suite_stress import memory_stress_tests
 from .suite_vms import vms_tests
 from .testing import Test, report, run_all, select
 
@@ -29,7 +30,8 @@ def check_list() -> list[Test]:
 
 def test_list() -> list[Test]:
     """Everything; the long ones first among the booted, so that the end is not one long test alone."""
-    booted = [*smp_tests(), *booted_tests(), *shadow_tests(), *vms_tests(), *negative_tests(), *run_tests()]
+    booted = [*smp_tests(), *booted_tests(), *shadow_tests(), *vms_tests(), *memory_stress_tests()]
+    booted += [*negative_tests(), *run_tests()]
     return [*host_list(STRESS_SECONDS), *booted, *fuzz_tests()]
 
 

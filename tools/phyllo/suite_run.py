@@ -18,7 +18,10 @@ from .processes import Stopped, reap, run, spawn, stopping, wait
 from .testing import Test
 
 LIMIT = 180  # seconds for one run
-USER_VARIABLES = ("PLATFORM", "BOOT", "SMP", "MEM", "GUEST", "CMDLINE", "TIMEOUT", "ONLY")
+USER_VARIABLES = (
+    "PLATFORM", "BOOT", "SMP", "MEM", "GUEST", "VM", "SCENARIO",
+    "SEED", "MMU", "ICOUNT", "CMDLINE", "TIMEOUT", "ONLY",
+)  # fmt: skip
 ARGV = [sys.executable, "-B", "-m", "phyllo", "run"]
 
 

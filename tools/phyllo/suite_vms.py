@@ -113,13 +113,13 @@ def restart_test(platform: str) -> Test:
     return Test(f"{platform}/vms-restart", run)
 
 
+def then(text: str) -> str:
+    """And the prompt behind it: the UART holds 16 keys, so nothing is typed before the last was taken."""
+    return text + r"[\s\S]*phyllo> \Z"
+
+
 def prompt_test(platform: str) -> Test:
     """The prompt works while guests run."""
-
-    def then(text: str) -> str:
-        """And the prompt behind it: the UART holds 16 keys, so nothing is typed before the last was taken."""
-        return text + r"[\s\S]*phyllo> \Z"
-
     there = then("staying here for ever")
     steps = [
         (there, "vms\r"),

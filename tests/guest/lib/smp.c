@@ -240,6 +240,24 @@ void smp_run_on_all(void (*fn)(void *arg), void *arg)
 	smp_finish(smp_all());
 }
 
+static uint64_t steps_of_others(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 1; i < smp_count; i++)
+		sum += atomic_load_explicit(&smp_cpu[i]->progress, memory_order_relaxed);
+	return sum;
+}
+
+void smp_let_others_step(unsigned steps)
+{
+	struct spin s = { .what = "the others to go on" };
+	uint64_t until = steps_of_others() + steps;
+
+	while (smp_count > 1 && steps_of_others() < until)
+		spin_wait(&s);
+}
+
 /* Interrupts are off, and on in HLT only. */
 static _Noreturn void run_jobs(struct cpu *c)
 {

@@ -89,6 +89,8 @@ void smp_run_on_all(void (*fn)(void *arg), void *arg);
 /* The two halves of it, for those in the mask only: number 0 goes on with something else between. */
 void smp_give(uint64_t mask, void (*fn)(void *arg), void *arg);
 void smp_finish(uint64_t mask);
+/* Number 0 waits until the others together have counted up `progress` so often; alone: not at all. */
+void smp_let_others_step(unsigned steps);
 static inline uint64_t smp_all(void)
 {
 	return smp_count == 64 ? ~0ull : (1ull << smp_count) - 1;

@@ -2,6 +2,8 @@
 /* See storm.h. */
 #include "tests/guest/lib/storm.h"
 
+#include "tests/guest/lib/x86.h"
+
 #define STEPS_BETWEEN 32u /* of the others, between two operations */
 #define OTHER_SLOT 6ul
 #define OTHER_PLACES 2
@@ -11,9 +13,16 @@ static uint64_t page_at(const struct storm *s, unsigned page)
 	return s->base + page * PAGE_SIZE;
 }
 
+static uint64_t any_base(const struct storm *s)
+{
+	if (!s->aliases)
+		return s->base;
+	return s->alias_va + cpu_random_below(s->aliases) * (uint64_t)s->pages * PAGE_SIZE;
+}
+
 static volatile uint64_t *lane(const struct storm *s, unsigned page, unsigned cpu)
 {
-	return (volatile uint64_t *)(page_at(s, page) + cpu * (PAGE_SIZE / SMP_MAX));
+	return (volatile uint64_t *)(any_base(s) + page * PAGE_SIZE + cpu * (PAGE_SIZE / SMP_MAX));
 }
 
 static uint32_t *salt_of(struct storm *s, unsigned page, unsigned cpu)
@@ -95,29 +104,11 @@ void storm_create(struct storm *s, uint64_t bytes)
 
 /* ---- beside an operation --------------------------------------------------------------------- */
 
-static uint64_t steps_of_others(void)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 1; i < smp_count; i++)
-		sum += atomic_load_explicit(&smp_cpu[i]->progress, memory_order_relaxed);
-	return sum;
-}
-
-static void let_others_step(void)
-{
-	struct spin s = { .what = "the storm to go on" };
-	uint64_t until = steps_of_others() + STEPS_BETWEEN;
-
-	while (smp_count > 1 && steps_of_others() < until)
-		spin_wait(&s);
-}
-
 static void operate(struct storm *s)
 {
 	for (unsigned round = 0; round < s->rounds; round++) {
 		s->op(s, round);
-		let_others_step();
+		smp_let_others_step(STEPS_BETWEEN);
 		for (unsigned i = 0; i < (smp_count > 1 ? 4 : STEPS_BETWEEN); i++)
 			storm_step(s);
 	}
@@ -129,6 +120,8 @@ static void take_part(void *arg)
 	struct storm *s = arg;
 
 	cpu_ve_start();
+	if (s->root)
+		write_cr3(s->root);
 	if (this_cpu()->id == 0)
 		operate(s);
 	else

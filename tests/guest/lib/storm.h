@@ -19,6 +19,9 @@ struct storm {
 	void (*op)(struct storm *s, unsigned round);
 	unsigned rounds;
 	_Atomic bool stop;
+	/* Where it is mapped as well, `aliases` times behind each other; each access goes by any. */
+	uint64_t root, alias_va;
+	unsigned aliases;
 };
 
 /* Memory from the slot STORM_SLOT, all zero. */
