@@ -6,54 +6,79 @@
 #include "vmm/virt.h"
 #include "vmm/vm.h"
 
-static bool is_contributory(uint8_t vector)
+/* ---- one event in the way of another -------------------------------------------------- */
+
+/* SDM vol. 3A, table 6-4. */
+enum severity { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
+
+static enum severity severity(uint8_t vector)
 {
-	return vector == VEC_DE || (vector >= VEC_TS && vector <= VEC_GP);
+	switch (vector) {
+	case VEC_DE:
+	case VEC_TS:
+	case VEC_NP:
+	case VEC_SS:
+	case VEC_GP:
+	case VEC_CP:
+		return CONTRIBUTORY;
+	case VEC_PF:
+	case VEC_VE:
+		return PAGE_FAULT;
+	case VEC_DF:
+		return DOUBLE_FAULT;
+	default:
+		return BENIGN;
+	}
 }
 
-/* SDM vol. 3A, 6.15, table 6-5. */
-static bool makes_double_fault(uint8_t first, uint8_t second)
+/* Table 6-5: does second, met while first was delivered, make things worse? */
+static bool escalates(uint8_t first, uint8_t second)
 {
-	if (first == VEC_PF)
-		return second == VEC_PF || is_contributory(second);
-	return is_contributory(first) && is_contributory(second);
+	if (severity(second) == BENIGN)
+		return false;
+	return severity(first) == DOUBLE_FAULT || severity(first) == PAGE_FAULT ||
+	       (severity(first) == CONTRIBUTORY && severity(second) == CONTRIBUTORY);
 }
 
 /*
- * With shadow paging the guest's page faults are ours to raise, also those of the delivery of an event.
- * What was being delivered comes again: a fault when its instruction does, an interrupt from where
- * it waited.  Of a trap that is not true, and no processor remembers it, either.
+ * The event in vcpu->inject met exception *vector on its way in.  Interrupts and NMIs come again
+ * later.  INT n, INT3, INTO and faults do so by themselves: RIP is where it was.  A trap (#DB) is over
+ * and lost, as it is on a processor whose handler's stack is not there.  false: the VM is stopped.
  */
-static void give_way(struct vcpu *vcpu)
+static bool make_way(struct vcpu *vcpu, uint8_t *vector)
 {
-	struct vm_event *ev = &vcpu->inject;
+	const struct vm_event old = vcpu->inject;
 
-	if (ev->type == EVENT_INTR) {
-		lapic_take_back(&vcpu->lapic, ev->vector);
+	vcpu->inject.valid = false;
+	if (old.type == EVENT_INTR) {
+		lapic_put_back(&vcpu->lapic, old.vector);
 		intr_raise(vcpu, INTR_CHECK);
-	} else if (ev->type == EVENT_NMI) {
+	} else if (old.type == EVENT_NMI) {
 		intr_raise(vcpu, INTR_NMI);
 	}
-	ev->valid = false;
+	if (old.type != EVENT_EXCEPTION || !escalates(old.vector, *vector))
+		return true;
+	if (severity(old.vector) == DOUBLE_FAULT) {
+		vm_stop_report(vcpu, "triple fault (exception %u while delivering a double fault)",
+			       *vector);
+		return false;
+	}
+	*vector = VEC_DF;
+	return true;
 }
+
+/* ---- exceptions ------------------------------------------------------------------------ */
 
 static void inject(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t error)
 {
-	const struct vm_event *first = &vcpu->inject;
-
-	if (first->valid && first->type == EVENT_EXCEPTION && first->vector == VEC_DF) {
-		vm_stop_report(vcpu, "triple fault (exception %u while delivering a double fault)",
-			       vector);
-		return;
+	if (vcpu->inject.valid) {
+		if (!make_way(vcpu, &vector))
+			return;
+		if (vector == VEC_DF) {
+			has_error = virt->get_cr(vcpu, 0) & CR0_PE;
+			error = 0;
+		}
 	}
-	if (first->valid && first->type == EVENT_EXCEPTION &&
-	    makes_double_fault(first->vector, vector)) {
-		vector = VEC_DF;
-		has_error = true;
-		error = 0;
-	}
-	if (first->valid)
-		give_way(vcpu);
 	vcpu->inject = (struct vm_event){
 		.valid = true,
 		.type = EVENT_EXCEPTION,

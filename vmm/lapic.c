@@ -138,7 +138,7 @@ void lapic_acknowledge(struct lapic *l, uint8_t vector)
 	bit_set(l->isr, vector);
 }
 
-void lapic_take_back(struct lapic *l, uint8_t vector)
+void lapic_put_back(struct lapic *l, uint8_t vector)
 {
 	bit_clear(l->isr, vector);
 	bit_set(l->irr, vector);

@@ -118,8 +118,8 @@ void lapic_accept_word(struct lapic *l, unsigned word, uint32_t vectors);
 int lapic_pending(const struct lapic *l);
 /* The processor takes it: from IRR to ISR. */
 void lapic_acknowledge(struct lapic *l, uint8_t vector);
-/* It did not get to it: as before lapic_acknowledge(). */
-void lapic_take_back(struct lapic *l, uint8_t vector);
+/* It did not take it after all. */
+void lapic_put_back(struct lapic *l, uint8_t vector);
 /* Something waits that a lower TPR, and nothing else, would let through. */
 bool lapic_held_by_tpr(const struct lapic *l);
 

@@ -13,7 +13,7 @@
  *   #DB                         may be the trap of the instruction before, which is over: it would
  *                               be lost, and RF in #VE's frame would hide an instruction
  *                               breakpoint.  The VM is stopped.
- *   interrupts and NMIs         nobody raises them a second time: the VM is stopped.
+ *   interrupts and NMIs         come again later (inject.c).
  *   #VE                         busy is set: see below.
  *
  * A processor is stricter: it raises no #VE at all while it delivers an event (SDM vol. 3C,
@@ -80,11 +80,7 @@ static const char *obstacle(struct vcpu *vcpu)
 		return "its #VE information page is no memory any more";
 	if (ve.busy)
 		return "it has not cleared the busy word of its last #VE";
-	if (!vcpu->inject.valid)
-		return NULL;
-	if (vcpu->inject.type == EVENT_INTR || vcpu->inject.type == EVENT_NMI)
-		return "an interrupt was being delivered, which would be lost";
-	if (vcpu->inject.type == EVENT_EXCEPTION && vcpu->inject.vector == VEC_DB)
+	if (vcpu->inject.valid && vcpu->inject.type == EVENT_EXCEPTION && vcpu->inject.vector == VEC_DB)
 		return "a debug exception was being delivered, which would be lost";
 	return NULL;
 }
@@ -109,6 +105,7 @@ void ve_deliver(struct vcpu *vcpu)
 			       access_name(&exit->fault), exit->fault.gpa, why);
 		return;
 	}
-	vcpu->inject.valid = false;
+	if (vcpu->inject.valid && vcpu->inject.type == EVENT_EXCEPTION)
+		vcpu->inject.valid = false;
 	inject_exception(vcpu, PHYLLO_VE_VECTOR);
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "tests/host/emulate_world.h"
-#include "vmm/intr.h"
 
 /* ---- strings in parts ------------------------------------------------------------- */
 
@@ -201,78 +200,11 @@ static void test_races(void)
 	emulate_close();
 }
 
-/* ---- exceptions that meet the delivery of another event -------------------------------------- */
-
-static void deliver(enum event_type type, uint8_t vector)
-{
-	ew.vcpu.inject = (struct vm_event){ .valid = true, .type = (uint8_t)type, .vector = vector };
-	ew.vcpu.pending = 0;
-	ew.stopped[0] = '\0';
-	inject_page_fault(&ew.vcpu, 0x5000, 2);
-}
-
-/* SDM vol. 3A, table 6-5, with #PF as the second exception. */
-static void test_page_fault_in_delivery(void)
-{
-	static const struct {
-		uint8_t first, then;
-	} cases[] = {
-		{ VEC_DE, VEC_PF }, { VEC_DB, VEC_PF }, { VEC_BP, VEC_PF }, { VEC_UD, VEC_PF },
-		{ VEC_TS, VEC_PF }, { VEC_NP, VEC_PF }, { VEC_SS, VEC_PF }, { VEC_GP, VEC_PF },
-		{ VEC_PF, VEC_DF }, { VEC_AC, VEC_PF }, { VEC_VE, VEC_PF },
-	};
-
-	emulate_open();
-	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		deliver(EVENT_EXCEPTION, cases[i].first);
-		CHECK(ew.vcpu.inject.valid && ew.vcpu.inject.has_error);
-		CHECK_EQ(ew.vcpu.inject.vector, cases[i].then);
-		CHECK_EQ(ew.vcpu.inject.error, cases[i].then == VEC_DF ? 0 : 2);
-		CHECK_EQ(ew.vcpu.regs.cr2, 0x5000);
-		CHECK_EQ(ew.vcpu.pending, 0);
-		CHECK_STR(ew.stopped, "");
-	}
-	deliver(EVENT_EXCEPTION, VEC_DF);
-	CHECK(strstr(ew.stopped, "triple fault"));
-	ew.stopped[0] = '\0';
-	ew.vcpu.inject = (struct vm_event){ .valid = true, .type = EVENT_EXCEPTION, .vector = VEC_PF };
-	inject_gp(&ew.vcpu);
-	CHECK_EQ(ew.vcpu.inject.vector, VEC_DF);
-	ew.vcpu.inject.vector = VEC_SS;
-	inject_gp(&ew.vcpu);
-	CHECK_EQ(ew.vcpu.inject.vector, VEC_DF);
-	emulate_close();
-}
-
-/* What was not of the instruction comes again. */
-static void test_interrupt_comes_again(void)
-{
-	emulate_open();
-	lapic_init(&ew.vcpu.lapic, 0, true);
-	lapic_write(&ew.vcpu.lapic, LAPIC_SVR, 0x1ff, 0);
-	lapic_accept_word(&ew.vcpu.lapic, 2, 1u << 5);
-	CHECK_EQ(lapic_pending(&ew.vcpu.lapic), 0x45);
-	lapic_acknowledge(&ew.vcpu.lapic, 0x45);
-	CHECK_EQ(lapic_pending(&ew.vcpu.lapic), -1);
-	deliver(EVENT_INTR, 0x45);
-	CHECK_EQ(ew.vcpu.inject.vector, VEC_PF);
-	CHECK(ew.vcpu.pending & INTR_CHECK);
-	CHECK_EQ(lapic_pending(&ew.vcpu.lapic), 0x45);
-	deliver(EVENT_NMI, VEC_NMI);
-	CHECK_EQ(ew.vcpu.inject.vector, VEC_PF);
-	CHECK_EQ(ew.vcpu.pending, INTR_NMI);
-	deliver(EVENT_SOFT_INT, 0x80);
-	CHECK_EQ(ew.vcpu.inject.vector, VEC_PF);
-	CHECK_EQ(ew.vcpu.pending, 0);
-	emulate_close();
-}
-
 static const struct ktap_test tests[] = {
 	KTAP(test_string_in_parts), KTAP(test_string_single_step),
 	KTAP(test_page_faults),	    KTAP(test_segment_limit),
 	KTAP(test_real_mode),	    KTAP(test_gs_base),
 	KTAP(test_reports),	    KTAP(test_races),
-	KTAP(test_page_fault_in_delivery), KTAP(test_interrupt_comes_again),
 };
 
 int main(int argc, char **argv)

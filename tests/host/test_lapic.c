@@ -54,6 +54,22 @@ static uint32_t errors(void)
 
 /* ---- registers ---------------------------------------------------------------------- */
 
+/* The processor took it, and its delivery failed: as if it had not. */
+static void test_put_back(void)
+{
+	fresh();
+	lapic_accept(&apic, 0x41);
+	CHECK_EQ(take(), 0x41);
+	lapic_accept(&apic, 0x42);
+	CHECK_EQ(take(), -1);
+	lapic_put_back(&apic, 0x41);
+	CHECK(!bit(LAPIC_ISR, 0x41));
+	CHECK_EQ(take(), 0x42);
+	put(LAPIC_EOI, 0);
+	CHECK_EQ(take(), 0x41);
+	put(LAPIC_EOI, 0);
+}
+
 static void test_reset_state(void)
 {
 	memset(&apic, 0xa5, sizeof(apic));
@@ -593,7 +609,7 @@ static void test_pic(void)
 }
 
 static const struct ktap_test tests[] = {
-	KTAP(test_reset_state),
+	KTAP(test_reset_state), KTAP(test_put_back),
 	KTAP(test_writable_bits),
 	KTAP(test_read_only),
 	KTAP(test_errors),
