@@ -2,7 +2,8 @@
 """`make bench`: figures of the MMU and of the exits, in instructions, beside KVM's.
 
 The kernels tests/guest/bench_*.c measure and print `bench:` lines; under QEMU's -icount a tick of the TSC is one
-instruction and every run gives the same.  What comes of it is a table, build/bench.json, and build/bench.md for the docs.
+instruction and every run gives the same.  What comes of it is a table, build/bench.json, and build/bench.md for the
+docs.
 """
 
 import json
