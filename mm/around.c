@@ -12,75 +12,90 @@
  */
 #include "mm/around.h"
 
+#include "mm/backing_word.h"
+#include "mm/dirty.h"
 #include "mm/invalidate.h"
 #include "mm/memslot.h"
 #include "mm/tdp.h"
 #include "mm/walk.h"
 
-#define AROUND_MAX 64u
+/* What a word of the backing says besides the page's address, as far as it matters here. */
+#define WORD_ASKED (BACKING_KIND_MASK | WORD_PROTECTION)
 
-/* What lies around the page of the fault, in its slot. */
-struct around {
-	gfn_t start;
+/* Some of the window, whose pages have their words side by side. */
+struct piece {
+	gfn_t gfn;
 	unsigned count;
-	hpa_t page[AROUND_MAX]; /* HPA_INVALID: none, or it is protected otherwise */
+	struct backing_row row;
 };
 
-static void find_pages(struct mmu_vm *vm, const struct memslot *slot,
-		       const struct backing_page *page, gfn_t gfn, struct around *a)
-	REQUIRES_SHARED(vm->mmu_lock)
+static struct piece piece_at(const struct memslot *slot, gfn_t gfn, gfn_t end)
 {
-	gfn_t start = gfn & ~(gfn_t)(vm->fault_around - 1), end = start + vm->fault_around;
+	struct piece p = { .gfn = gfn };
+	uint64_t n = backing_row(slot, gfn, PG_LEVEL_4K, &p.row);
 
-	a->start = start > slot->base ? start : slot->base;
-	end = end < slot->base + slot->npages ? end : slot->base + slot->npages;
-	a->count = (unsigned)(end - a->start);
-	backing_pages_at(vm, slot, a->start, a->count, page->access, a->page);
+	p.count = (unsigned)(n < end - gfn ? n : end - gfn);
+	return p;
 }
 
-/* All leaves are alike but for the page. */
-static unsigned set_leaves(const struct mmu_format *fmt, spte_cell_t *cell, spte_t like,
-			   const struct around *a)
+/*
+ * The words of 4K pages one by one; of a larger page, the words that it would have.  All leaves are
+ * alike but for the page; cell is the first page's.
+ */
+static unsigned set_leaves(const struct piece *p, const struct backing_page *page,
+			   spte_cell_t *cell, spte_t like)
 {
-	unsigned set = 0;
+	uint64_t asked = BACKING_PAGE | word_protection(page->access), set = 0;
+	uint64_t word = ((page->pfn.n + (p->gfn - page->gfn)) << PAGE_SHIFT) | asked;
 
-	like.raw &= ~fmt->address;
-	for (unsigned i = 0; i < a->count; i++) {
+	for (unsigned i = 0; i < p->count; i++, word += PAGE_SIZE) {
 		spte_t old = { 0 };
 
-		if (a->page[i] != HPA_INVALID && !spte_load(&cell[i]).raw)
-			set += spte_cmpxchg(&cell[i], &old, (spte_t){ like.raw | a->page[i] });
+		if (p->row.step)
+			word = word_load(&p->row.cell[i]);
+		if ((word & WORD_ASKED) == asked && !spte_load(&cell[i]).raw)
+			set += spte_cmpxchg(&cell[i], &old, (spte_t){ like.raw | word_hpa(word) });
 	}
-	return set;
+	return (unsigned)set;
 }
 
-void around_map(struct mmu_vcpu *vcpu, const struct page_fault *pf, const struct memslot *slot,
-		const struct backing_page *page, unsigned access)
+/* As the fault's leaf, but nobody's access, and without a page. */
+static spte_t like_leaf(const struct mmu_format *fmt, const struct memslot *slot, spte_t leaf)
 {
-	const struct mmu_format *fmt = vcpu->loaded->fmt;
-	unsigned used = fmt->ad ? 0 : ACC_R;
-	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
+	const struct dirty_log *log = dirty_log_of(slot);
+
+	leaf.raw &= ~(fmt->address | (fmt->ad ? fmt->accessed | fmt->dirty : fmt->allow_w));
+	/* The log wants to hear of each write. */
+	if (log && log->style == MMU_DIRTY_WRPROT)
+		leaf = leaf_wrprot(fmt, leaf);
+	return leaf;
+}
+
+void around_map(struct mmu_vcpu *vcpu, const struct memslot *slot, const struct backing_page *page,
+		const struct tdp_iter *it)
+{
+	const struct mmu_format *fmt = it->root->fmt;
 	struct mmu_vm *vm = vcpu->vm;
-	struct tdp_iter it;
-	struct around a;
+	gfn_t gfn = it->gfn, start = gfn & ~(gfn_t)(vm->fault_around - 1);
+	gfn_t end = start + vm->fault_around;
+	unsigned set = 0;
 
-	/* A fault that only gave a leaf more permissions was not the first: nothing is new here. */
-	if (vm->fault_around < 2 || pf->goal_level != PG_LEVEL_4K)
-		return;
 	assert_held_read(&vm->mmu_lock);
-	find_pages(vm, slot, page, gfn, &a);
-	if (invalidate_in_progress(vm, a.start, a.start + a.count))
+	start = start > slot->base ? start : slot->base;
+	end = end < slot->base + slot->npages ? end : slot->base + slot->npages;
+	MM_BUG_ON(it->level != PG_LEVEL_4K);
+	if (invalidate_in_progress(vm, start, end))
 		return;
-	struct tdp_goal goal = tdp_goal(vm, slot, page, gfn, access, used);
+	spte_t like = like_leaf(fmt, slot, it->old);
 
-	goal.write_logged |= !fmt->ad;
-	iter_begin(&it, vcpu->loaded, a.start, a.start + a.count, 0);
-	iter_sink(&it);
 	/* The window lies in one table, which the fault's leaf is in, and which stays while we hold the lock. */
-	MM_BUG_ON(it.level != PG_LEVEL_4K);
-	unsigned set = set_leaves(fmt, it.cell, tdp_leaf(vm, fmt, &goal, gfn, PG_LEVEL_4K, used), &a);
-
+	for (struct piece p; start < end; start += p.count) {
+		p = piece_at(slot, start, end);
+		/* Of another large page than the fault's we know nothing yet. */
+		if (p.row.step || gfn - start < p.count)
+			set += set_leaves(&p, page, it->cell - (gfn - start), like);
+	}
 	tdp_account_leaves(vm, PG_LEVEL_4K, set);
 	stat_add(vm, pf_around, set);
-	hold_note_read(vm, a.count);
+	hold_note_read(vm, vm->fault_around);
 }

@@ -60,13 +60,11 @@ static void backing_unreserve(struct mmu_vm *vm, uint64_t n)
 
 /* ---- looking up ----------------------------------------------------------- */
 
-/* The largest level at which the tree and the gfns are aligned alike. */
-static unsigned alike_level(const struct memslot *slot)
+unsigned backing_alike(const struct backing *b, gfn_t base)
 {
-	gfn_t shift = slot->base - slot->state->backing.skew;
 	unsigned level = PG_LEVEL_1G;
 
-	while (level > PG_LEVEL_4K && (shift & (level_pages(level) - 1)))
+	while (level > PG_LEVEL_4K && ((base - b->skew) & (level_pages(level) - 1)))
 		level--;
 	return level;
 }
@@ -90,7 +88,7 @@ static void lookup_device(const struct mmu_vm *vm, const struct memslot *slot, g
 int backing_look(const struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
 		 struct backing_page *out)
 {
-	unsigned level, alike;
+	unsigned level;
 
 	if (backing_is_device(slot)) {
 		lookup_device(vm, slot, gfn, out);
@@ -113,8 +111,7 @@ int backing_look(const struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
 		  backing_find(b, index, PG_LEVEL_4K, &level) != cell));
 	uint64_t offset = index - level_gfn_base(index, level);
 
-	alike = alike_level(slot);
-	level = level < alike ? level : alike;
+	level = level < slot->alike ? level : slot->alike;
 	out->level = (uint8_t)level;
 	out->gfn = level_gfn_base(gfn, level);
 	out->pfn.n = (word_hpa(word) >> PAGE_SHIFT) + offset - (gfn - out->gfn);
@@ -137,42 +134,6 @@ int backing_lookup_in(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
 {
 	assert_held_read(&vm->mmu_lock);
 	return backing_look(vm, slot, gfn, out);
-}
-
-static hpa_t page_at(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsigned access)
-{
-	struct backing_page page;
-
-	if (backing_look(vm, slot, gfn, &page) || page.access != access)
-		return HPA_INVALID;
-	return (page.pfn.n + (gfn - page.gfn)) << PAGE_SHIFT;
-}
-
-void backing_pages_at(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsigned n,
-		      unsigned access, hpa_t *out)
-{
-	const struct backing *b = &slot->state->backing;
-	unsigned level = PG_LEVEL_NONE, first = 0;
-	backing_cell_t *cell = NULL;
-
-	assert_held_read(&vm->mmu_lock);
-	for (unsigned i = 0; i < n; i++) {
-		gfn_t index = backing_index(slot, gfn + i);
-
-		/* The words of a node of 4K pages lie side by side; a slot that moved aside is in two. */
-		if (!backing_is_device(slot) && (!i || !level_index(index, PG_LEVEL_4K))) {
-			cell = backing_find(b, index, PG_LEVEL_4K, &level);
-			first = i;
-		}
-		uint64_t word = level == PG_LEVEL_4K ? word_load(&cell[i - first]) : 0;
-
-		if (level != PG_LEVEL_4K)
-			out[i] = page_at(vm, slot, gfn + i, access);
-		else if (word_kind(word) == BACKING_PAGE && word_access(word) == access)
-			out[i] = word_hpa(word);
-		else
-			out[i] = HPA_INVALID;
-	}
 }
 
 int backing_lookup(struct mmu_vm *vm, gfn_t gfn, struct backing_page *out)

@@ -57,6 +57,9 @@ int backing_init(const struct mmu_vm *vm, struct backing *backing,
 /* Every page that is left goes back to the host; nothing maps any. */
 void backing_destroy(struct mmu_vm *vm, struct backing *backing);
 
+/* The largest level at which a slot at base, and its tree, are aligned alike. */
+unsigned backing_alike(const struct backing *backing, gfn_t base);
+
 /* For the cap on the VM's pages. */
 static inline void backing_count_nodes(struct mmu_vm *vm, int more)
 {
@@ -70,12 +73,6 @@ static inline void backing_count_nodes(struct mmu_vm *vm, int more)
  */
 int backing_lookup(struct mmu_vm *vm, gfn_t gfn, struct backing_page *out)
 	REQUIRES_SHARED(vm->mmu_lock);
-/*
- * The 4K pages behind n gfns of the slot, of those that have one and this access; HPA_INVALID for the
- * others.  The gfns lie in one 2M piece.
- */
-void backing_pages_at(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsigned n,
-		      unsigned access, hpa_t *out) REQUIRES_SHARED(vm->mmu_lock);
 /* The same as backing_lookup() when the slot is known. */
 int backing_lookup_in(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
 		      struct backing_page *out) REQUIRES_SHARED(vm->mmu_lock);

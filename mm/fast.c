@@ -46,7 +46,7 @@ static spte_t fast_restore(const struct mmu_format *fmt, spte_t leaf, unsigned a
 
 	if ((access & ACC_W) && (new.raw & SPTE_MMU_WRITABLE))
 		new.raw |= fmt->allow_w;
-	if (!(format_access(fmt, new) & access))
+	if (!format_permits(fmt, new, access))
 		return leaf;
 	/* The access is about to happen: spare the processor an update. */
 	if (fmt->ad)
@@ -64,7 +64,7 @@ static enum mmu_pf_result fast_fix(struct mmu_vcpu *vcpu, struct page_fault *pf)
 	for (unsigned i = 0; cell && i < FAST_TRIES; i++) {
 		if (!format_is_leaf(fmt, leaf, level))
 			return MMU_PF_RETRY;
-		if (format_access(fmt, leaf) & pf->access)
+		if (format_permits(fmt, leaf, pf->access))
 			return MMU_PF_SPURIOUS;
 		spte_t new = fast_restore(fmt, leaf, pf->access);
 

@@ -40,7 +40,8 @@ enum mmu_pf_result fault_backing_error(int err)
 /* What was looked up, unless an invalidation got in between, of it or of all mappings. */
 static enum mmu_pf_result fault_install(struct mmu_vcpu *vcpu, struct page_fault *pf,
 					const struct memslot *slot, const struct backing_page *page,
-					uint64_t snapshot) REQUIRES_SHARED(vcpu->vm->mmu_lock)
+					uint64_t snapshot, bool around)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	unsigned access = memslot_access(slot) & page->access;
 
@@ -51,10 +52,11 @@ static enum mmu_pf_result fault_install(struct mmu_vcpu *vcpu, struct page_fault
 		return MMU_PF_RETRY;
 	if (!(access & pf->access))
 		return MMU_PF_PROTECTED;
-	enum mmu_pf_result result = tdp_map(vcpu, pf, slot, page, access);
+	struct tdp_iter it;
+	enum mmu_pf_result result = tdp_map(vcpu, pf, slot, page, access, &it);
 
-	if (result == MMU_PF_FIXED)
-		around_map(vcpu, pf, slot, page, access);
+	if (around && result == MMU_PF_FIXED && pf->goal_level == PG_LEVEL_4K)
+		around_map(vcpu, slot, page, &it);
 	return result;
 }
 
@@ -70,10 +72,14 @@ static enum mmu_pf_result fault_locked(struct mmu_vcpu *vcpu, struct page_fault 
 	struct mmu_reading r = { .op = MMU_OP_FAULT, .gfn = gfn, .npages = 1, .vcpu = vcpu };
 	enum mmu_pf_result result;
 
+	/* Where the page was not there yet its neighbours will not be either. */
+	bool brings = fresh->hpa != HPA_INVALID, around = vcpu->vm->fault_around > 1 && !brings;
+
 	mmu_read_lock(vcpu->vm, &r);
-	if (fresh->hpa != HPA_INVALID)
+	if (brings)
 		*err = backing_bring(vcpu->vm, &vcpu->cache, slot, gfn, fresh, page);
-	result = *err ? fault_backing_error(*err) : fault_install(vcpu, pf, slot, page, snapshot);
+	result = *err ? fault_backing_error(*err)
+		      : fault_install(vcpu, pf, slot, page, snapshot, around);
 	mmu_read_unlock(vcpu->vm, &r);
 	return result;
 }
@@ -117,7 +123,7 @@ static enum mmu_pf_result fault_handle(struct mmu_vcpu *vcpu, struct page_fault 
 	(void)cache_topup(&vcpu->cache, fault_cache_want(vm));
 	rcu_enter(vm, &vcpu->reader);
 	uint64_t snapshot = invalidate_snapshot(vm);
-	const struct memslot *slot = memslot_find(vm, gfn);
+	const struct memslot *slot = memslot_find_again(vcpu, gfn);
 
 	if (slot)
 		result = fault_in_slot(vcpu, pf, slot, snapshot);
@@ -168,7 +174,7 @@ void fault_time(struct mmu_vcpu *vcpu, uint64_t start, gfn_t gfn)
 {
 	uint64_t end = port_clock();
 
-	if (!latency_count_vcpu(vcpu, MMU_LATENCY_FAULT, end - start))
+	if (!latency_count_vcpu(&vcpu->vm->latency, vcpu, MMU_LATENCY_FAULT, end - start))
 		return;
 	struct latency_event e = { end - start, end, who_make(MMU_OP_FAULT, gfn), 1,
 				   vcpu->waited_for };

@@ -102,6 +102,15 @@ static inline unsigned format_access(const struct mmu_format *fmt, spte_t spte)
 	return access;
 }
 
+/* Is this one access permitted? */
+static inline bool format_permits(const struct mmu_format *fmt, spte_t spte, unsigned access)
+{
+	uint64_t needed = access & ACC_W ? fmt->allow_w : access & ACC_X ? fmt->allow_x : fmt->allow_r;
+
+	return (spte.raw & fmt->present) && (spte.raw & needed) == needed &&
+	       !((access & ACC_X) && (spte.raw & fmt->deny_x));
+}
+
 static inline bool format_is_leaf(const struct mmu_format *fmt, spte_t spte, unsigned level)
 {
 	return (spte.raw & SPTE_PRESENT) && (level == PG_LEVEL_4K || (spte.raw & fmt->huge));

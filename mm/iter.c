@@ -44,21 +44,31 @@ void iter_restart(struct tdp_iter *it)
 		visit(it, it->root->level, it->next);
 }
 
-void iter_sink(struct tdp_iter *it)
+void iter_find(struct tdp_iter *it, const struct mmu_root *root, gfn_t gfn)
 {
-	const struct mmu_format *fmt = it->root->fmt;
-	unsigned level = it->level;
-	spte_t old = it->old;
+	const struct mmu_format *fmt = root->fmt;
+	spte_cell_t *table = spte_table(root->hpa), *cell;
+	unsigned level = root->level;
+	spte_t old;
 
-	while (format_is_table(fmt, old, level)) {
-		it->table[--level] = spte_table(format_hpa(fmt, old));
-		it->cell = &it->table[level][level_index(it->next, level)];
-		old = spte_load(it->cell);
+	for (;; level--) {
+		it->table[level] = table;
+		cell = &table[level_index(gfn, level)];
+		old = spte_load(cell);
+		if (!format_is_table(fmt, old, level))
+			break;
+		table = spte_table(format_hpa(fmt, old));
 	}
-	it->old = old;
-	it->level = (uint8_t)level;
-	it->gfn = level_gfn_base(it->next, level);
+	it->valid = true;
 	it->leaving = false;
+	it->level = (uint8_t)level;
+	it->gfn = level_gfn_base(gfn, level);
+	it->cell = cell;
+	it->old = old;
+	it->next = it->yielded = gfn;
+	it->root = root;
+	it->end = gfn + 1;
+	it->flags = 0;
 }
 
 /* Aside in the same table, if there is more of it in the range. */

@@ -52,8 +52,8 @@ void iter_begin(struct tdp_iter *it, const struct mmu_root *root, gfn_t start, g
  * puts it there.
  */
 void iter_next(struct tdp_iter *it);
-/* Down through the tables that are there, to the lowest entry on the way to it->next. */
-void iter_sink(struct tdp_iter *it);
+/* For gfn only: stands on the lowest entry that is there on the way to it. */
+void iter_find(struct tdp_iter *it, const struct mmu_root *root, gfn_t gfn);
 /*
  * How many entries lie side by side from here on in a table of 4K leaves, below the end and at most as many
  * as a word has bits; above 4K it is one.

@@ -51,12 +51,50 @@ struct latency_log {
 	struct latency_worst worst[MMU_LATENCY_COUNT];
 };
 
+static inline unsigned latency_bucket(uint64_t ticks)
+{
+	unsigned log2 = 63u - (unsigned)__builtin_clzl(ticks | 1);
+
+	return log2 < MMU_LATENCY_BUCKETS ? log2 : MMU_LATENCY_BUCKETS - 1;
+}
+
+static inline uint64_t latency_get(const _Atomic uint64_t *cell)
+{
+	return atomic_load_explicit(cell, memory_order_relaxed);
+}
+
+static inline void latency_set(_Atomic uint64_t *cell, uint64_t value)
+{
+	atomic_store_explicit(cell, value, memory_order_relaxed);
+}
+
+/* By the only one who adds. */
+static inline void latency_cells_add(struct mmu_latency_cells *c, uint64_t ticks)
+{
+	_Atomic uint64_t *bucket = &c->bucket[latency_bucket(ticks)];
+
+	latency_set(bucket, latency_get(bucket) + 1);
+	latency_set(&c->sum, latency_get(&c->sum) + ticks);
+}
+
 void latency_init(struct mmu_vm *vm);
+void latency_renew(struct mmu_latency_cells *c, uint64_t epoch);
 /*
  * By a vCPU's own thread, of a kind below MMU_LATENCY_VCPU_COUNT: the figures only.  Then, if it may
  * be one of the worst, what it was.  In two, because the fault pays for the first.
  */
-bool latency_count_vcpu(struct mmu_vcpu *vcpu, enum mmu_latency_kind kind, uint64_t ticks);
+static inline bool latency_count_vcpu(const struct latency_log *log, struct mmu_vcpu *vcpu,
+				      enum mmu_latency_kind kind, uint64_t ticks)
+{
+	struct mmu_latency_cells *c = &vcpu->latency[kind];
+	uint64_t epoch = latency_get(&log->cells[kind].epoch);
+
+	if (__builtin_expect(latency_get(&c->epoch) != epoch, 0))
+		latency_renew(c, epoch);
+	latency_cells_add(c, ticks);
+	return ticks > latency_get(&log->worst[kind].least);
+}
+
 void latency_worst(struct mmu_vm *vm, enum mmu_latency_kind kind, const struct latency_event *e);
 /* By whoever holds mmu_lock for write: plain additions. */
 void latency_add_excl(struct mmu_vm *vm, enum mmu_latency_kind kind,

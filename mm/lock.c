@@ -126,7 +126,7 @@ bool mmu_lock_look(struct mmu_vm *vm)
 static void add_reading(struct mmu_vm *vm, const struct mmu_reading *r, enum mmu_latency_kind kind,
 			uint64_t ticks, uint64_t when, uint64_t with)
 {
-	if (r->vcpu && !latency_count_vcpu(r->vcpu, kind, ticks))
+	if (r->vcpu && !latency_count_vcpu(&vm->latency, r->vcpu, kind, ticks))
 		return;
 	struct latency_event e = { ticks, when, who_make(r->op, r->gfn), r->npages, with };
 

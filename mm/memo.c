@@ -26,7 +26,7 @@ static const void *address_of(struct mmu_vm *vm, gpa_t gpa) REQUIRES_SHARED(vm->
 	return port_hpa_to_va(hpa | (gpa & ~PAGE_MASK));
 }
 
-static uint64_t entry_at(const void *at, unsigned size)
+static inline uint64_t entry_at(const void *at, unsigned size)
 {
 	/* The guest may write it at this moment: one load, as a processor would. */
 	if (size == 8)
@@ -72,8 +72,13 @@ static bool entries_are_same(const struct mmu_memo *memo)
 {
 	uint64_t differ = 0;
 
-	for (unsigned i = 0; i < memo->count; i++)
-		differ |= entry_at(memo->at[i], memo->entry_size) ^ memo->entry[i];
+	/* Once for each size, so that the loop does not ask. */
+	if (memo->entry_size == 8)
+		for (unsigned i = 0; i < memo->count; i++)
+			differ |= entry_at(memo->at[i], 8) ^ memo->entry[i];
+	else
+		for (unsigned i = 0; i < memo->count; i++)
+			differ |= entry_at(memo->at[i], 4) ^ memo->entry[i];
 	return !differ;
 }
 

@@ -36,6 +36,7 @@ struct memslot {
 	gfn_t base;
 	uint64_t npages;
 	hpa_t hpa; /* MMU_SLOT_DEVICE */
+	uint8_t alike; /* the largest level at which gfns and the backing's tree are aligned alike */
 	struct memslot_state *state;
 };
 
@@ -59,6 +60,8 @@ static inline const struct memslots *memslots_get(struct mmu_vm *vm)
 
 /* The slot that holds gfn for accesses, or NULL. */
 const struct memslot *memslot_find(struct mmu_vm *vm, gfn_t gfn);
+/* The same for a vCPU's fault, which looks first where the last one was. */
+const struct memslot *memslot_find_again(struct mmu_vcpu *vcpu, gfn_t gfn);
 /* The same, dying ones too. */
 const struct memslot *memslot_find_any(struct mmu_vm *vm, gfn_t gfn);
 /* The same; *end: where it ends, or the hole that gfn is in. */

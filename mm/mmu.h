@@ -220,6 +220,8 @@ struct mmu_vcpu {
 	struct mmu_cache cache;
 	struct rcu_reader reader;
 	uint64_t reads, waited_for; /* times it took mmu_lock; of the fault that runs: lock.h */
+	const struct memslot *slot; /* of the last fault, as of this generation: memslot.h */
+	uint64_t slot_generation;
 	struct shadow_vcpu *shadow; /* MMU_FORMAT_SHADOW */
 	struct mmu_latency_cells latency[MMU_LATENCY_VCPU_COUNT]; /* only this vCPU adds */
 };

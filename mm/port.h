@@ -37,7 +37,16 @@ void port_pages_free_run(hpa_t hpa, uint64_t n);
 void port_pages_split(hpa_t hpa, unsigned order);
 
 /* The hypervisor's mapping of RAM: valid for every page allocated above. */
+#ifdef PHYLLO_HOSTED
 void *port_hpa_to_va(hpa_t hpa);
+#else
+/* A constant, because every walk needs it at every level; host/machine.h has the same. */
+#define PORT_DIRECT_MAP 0xffff800000000000ul
+static inline void *port_hpa_to_va(hpa_t hpa)
+{
+	return (void *)(PORT_DIRECT_MAP + hpa);
+}
+#endif
 hpa_t port_va_to_hpa(const void *va);
 
 /* Small objects: zeroed, aligned to 16; NULL when there is no memory. */

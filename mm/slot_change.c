@@ -183,6 +183,12 @@ static struct memslot_state *state_alloc(const struct mmu_vm *vm, const struct m
 	return NULL;
 }
 
+static void slot_place(struct memslot *slot, gfn_t base)
+{
+	slot->base = base;
+	slot->alike = (uint8_t)backing_alike(&slot->state->backing, base);
+}
+
 static int create_locked(struct mmu_vm *vm, struct spare *spare) REQUIRES(vm->mmu_lock)
 {
 	int err = check_place(vm, spare->slot[0], NULL);
@@ -206,9 +212,10 @@ int mmu_slot_create(struct mmu_vm *vm, const struct mmu_slot_desc *d)
 
 	if (state) {
 		*spare.slot[0] = (struct memslot){
-			.id = d->id, .flags = d->flags, .base = d->base_gfn,
+			.id = d->id, .flags = d->flags,
 			.npages = d->npages, .hpa = d->hpa, .state = state,
 		};
+		slot_place(spare.slot[0], d->base_gfn);
 		mmu_write_lock(vm, MMU_OP_SLOT_CREATE, d->base_gfn, d->npages);
 		err = create_locked(vm, &spare);
 		mmu_write_unlock(vm);
@@ -295,7 +302,7 @@ static int move_locked(struct mmu_vm *vm, struct spare *spare, const struct mems
 	gfn_t old_base = slot->base;
 
 	*moved = *slot;
-	moved->base = new_base;
+	slot_place(moved, new_base);
 	int err = check_place(vm, moved, slot);
 
 	if (err)
@@ -305,7 +312,7 @@ static int move_locked(struct mmu_vm *vm, struct spare *spare, const struct mems
 	zap_range(vm, dying->base, dying->base + dying->npages, MMU_MAY_BLOCK | WALK_TABLES);
 	err = check_place(vm, moved, dying);
 	if (err)
-		moved->base = old_base;
+		slot_place(moved, old_base);
 	huge_move(vm, moved->state->huge, moved->base);
 	slots_replace(vm, spare, 1, dying, moved);
 	return err;

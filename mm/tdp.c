@@ -74,6 +74,11 @@ void tdp_account(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, uns
 	bool was_table = format_is_table(fmt, old, level);
 	bool is_table = format_is_table(fmt, new, level);
 
+	/* The most frequent change, and all that there is to it. */
+	if (!old.raw && is_leaf) {
+		tdp_account_leaves(vm, level, 1);
+		return;
+	}
 	MM_BUG_ON(!change_is_legal(fmt, level, old, new));
 	if (was_leaf && !is_leaf) {
 		tdp_account_leaves(vm, level, -1);
@@ -123,7 +128,8 @@ struct tdp_goal tdp_goal(struct mmu_vm *vm, const struct memslot *slot,
 	struct tdp_goal goal = { .page = page, .slot = slot, .access = access };
 
 	goal.max_level = page->level < vm->max_leaf_level ? page->level : vm->max_leaf_level;
-	goal.max_level = (uint8_t)slot_huge_level(vm, slot, gfn, goal.max_level);
+	if (goal.max_level > PG_LEVEL_4K)
+		goal.max_level = (uint8_t)slot_huge_level(vm, slot, gfn, goal.max_level);
 	/* A log wants to know which 4K page it was, and the NX mitigation who executes. */
 	if (log || (vm->nx_huge_pages && (pf_access & ACC_X)))
 		goal.max_level = PG_LEVEL_4K;
@@ -252,14 +258,30 @@ static bool tdp_meet_leaf(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct pag
 	return tdp_try_set(vcpu->vm, it, leaf_grant(fmt, it->old, pf->access));
 }
 
+/* Nothing is there: the leaf, or a table on the way to it. */
+static bool tdp_fill(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
+		     const struct tdp_goal *goal, enum mmu_pf_result *result)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
+{
+	if (it->level <= goal->max_level) {
+		pf->goal_level = it->level;
+		*result = MMU_PF_FIXED;
+		return tdp_try_set(vcpu->vm, it, tdp_leaf(vcpu->vm, it->root->fmt, goal, it->gfn,
+							  it->level, pf->access));
+	}
+	*result = MMU_PF_NOMEM;
+	return tdp_link_table(vcpu, it, nx_mark(vcpu->vm, it, pf, goal)) != 0;
+}
+
 /* One look at the visited entry; true when the fault is settled, with its result. */
 static bool tdp_map_step(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
 			 const struct tdp_goal *goal, enum mmu_pf_result *result)
 	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	const struct mmu_format *fmt = it->root->fmt;
-	struct mmu_vm *vm = vcpu->vm;
 
+	if (!it->old.raw)
+		return tdp_fill(vcpu, it, pf, goal, result);
 	if (spte_is_frozen(it->old)) {
 		*result = MMU_PF_RETRY;
 		return true;
@@ -272,35 +294,26 @@ static bool tdp_map_step(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page
 	}
 	/* Stale, since there is a slot now.  It goes before anything else takes its place. */
 	if (mmio_is_entry(fmt, it->old)) {
-		mmio_remove(vm, it->cell, it->old);
+		mmio_remove(vcpu->vm, it->cell, it->old);
 		iter_reload(it);
 		return false;
 	}
-	if (it->level <= goal->max_level) {
-		pf->goal_level = it->level;
-		*result = MMU_PF_FIXED;
-		return tdp_try_set(vcpu->vm, it,
-				   tdp_leaf(vm, fmt, goal, it->gfn, it->level, pf->access));
-	}
-	*result = MMU_PF_NOMEM;
-	return tdp_link_table(vcpu, it, nx_mark(vcpu->vm, it, pf, goal)) != 0;
+	return tdp_fill(vcpu, it, pf, goal, result);
 }
 
 enum mmu_pf_result tdp_map(struct mmu_vcpu *vcpu, struct page_fault *pf,
 			   const struct memslot *slot, const struct backing_page *page,
-			   unsigned access)
+			   unsigned access, struct tdp_iter *it)
 {
 	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
 	struct tdp_goal goal = tdp_goal(vcpu->vm, slot, page, gfn, access, pf->access);
 	enum mmu_pf_result result;
-	struct tdp_iter it;
 
 	assert_held_read(&vcpu->vm->mmu_lock);
 	pf->goal_level = PG_LEVEL_NONE;
-	iter_begin(&it, vcpu->vm->root, gfn, gfn + 1, 0);
-	iter_sink(&it);
+	iter_find(it, vcpu->vm->root, gfn);
 	/* Each step goes down a level or meets an entry that another CPU just filled. */
-	while (!tdp_map_step(vcpu, &it, pf, &goal, &result))
+	while (!tdp_map_step(vcpu, it, pf, &goal, &result))
 		;
 	return result;
 }

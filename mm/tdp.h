@@ -30,11 +30,12 @@ spte_t tdp_leaf(const struct mmu_vm *vm, const struct mmu_format *fmt, const str
 /*
  * Map page where the fault wants it, with access, what slot and backing permit, which
  * includes what the fault does.  FIXED (pf->goal_level says at which level), SPURIOUS, RETRY, or
- * NOMEM when the cache has no page for a table.
+ * NOMEM when the cache has no page for a table.  it stands where it was mapped.
  */
 enum mmu_pf_result tdp_map(struct mmu_vcpu *vcpu, struct page_fault *pf,
 			   const struct memslot *slot, const struct backing_page *page,
-			   unsigned access) REQUIRES_SHARED(vcpu->vm->mmu_lock);
+			   unsigned access, struct tdp_iter *it)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock);
 
 /*
  * Replace what the walk saw, and book it; false: another CPU or the processor was first,

@@ -59,10 +59,7 @@ void port_pages_split(hpa_t hpa, unsigned order)
 	pages_split(hpa, order);
 }
 
-void *port_hpa_to_va(hpa_t hpa)
-{
-	return machine_phys_to_virt(hpa);
-}
+_Static_assert(PORT_DIRECT_MAP == DIRECT_MAP_BASE, "mm/ has the direct map where it is");
 
 hpa_t port_va_to_hpa(const void *va)
 {

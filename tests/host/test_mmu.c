@@ -161,8 +161,9 @@ static enum mmu_pf_result map_at(struct world *w, gfn_t gfn, unsigned level)
 	page.pfn.n += level_gfn_base(gfn, level) - page.gfn;
 	page.gfn = level_gfn_base(gfn, level);
 	page.level = (uint8_t)level;
+	struct tdp_iter it;
 	enum mmu_pf_result r = tdp_map(&w->cpu[0].mmu, &pf, memslot_find(w->vm, gfn), &page,
-				       ACC_RWX);
+				       ACC_RWX, &it);
 
 	read_unlock(&w->vm->mmu_lock);
 	CHECK(r != MMU_PF_FIXED || pf.goal_level <= level);
