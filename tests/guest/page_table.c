@@ -53,18 +53,10 @@ static void test_populate(void)
 }
 
 /* With shadow paging faults make what is right at the time; nobody changes what is there. */
-static bool is_shadow(void)
-{
-	struct phyllo_mmu_mode mode;
-
-	mmu_mode(&mode);
-	return !strcmp(mode.format, "shadow");
-}
-
 static void end_log(void)
 {
 	CHECK_EQ(stress_dirty_stop(), 0);
-	if (is_shadow())
+	if (mmu_is_shadow())
 		CHECK_EQ(unmap(stress.base, stress_bytes()), 0);
 	stress_phase("populate again", stress_verify);
 	if (!work_wait(back_again, 40000))
@@ -111,7 +103,7 @@ static void split_late(void)
 	CHECK_EQ(stat_read("split"), splits);
 	stress_generation++;
 	stress_phase("one write per 2M", write_one_per_piece);
-	CHECK(is_shadow() || stat_read("split") > splits);
+	CHECK(mmu_is_shadow() || stat_read("split") > splits);
 	leaves_now("written here and there");
 	end_log();
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Iterable
 
 # What of it is run: ("tdp", "shadow") where the hypervisor has both.
-MODES = ("tdp",)
+MODES = ("tdp", "shadow")
 SCALE = (1, 2, 4, 8)
 
 PHYLLO, KVM, HOSTED = "qemu-svm", "qemu-linux-kvm", "hosted"
