@@ -15,7 +15,7 @@
 #define EPOCH_FIRST    2ul
 
 /* Most that is freed at once: what is left keeps until the next poll. */
-#define RCU_STEP 256u
+#define RCU_STEP 32u
 
 #define CHAIN_END 0ul
 

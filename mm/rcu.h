@@ -63,7 +63,7 @@ void rcu_defer_table(struct mmu_vm *vm, hpa_t table);
 void rcu_defer_obj(struct mmu_vm *vm, struct rcu_head *head, size_t size);
 
 /*
- * Free what can be freed now, some hundreds at most: when no reader is inside, all of a few.  True: something
+ * Free what can be freed now, some dozens at most: when no reader is inside, all of a few.  True: something
  * is left, and the VM's worker has been told.
  */
 bool rcu_poll(struct mmu_vm *vm);

@@ -178,9 +178,25 @@ static void dirty_folds(const struct world_variant *v)
 	world_close(&w);
 }
 
+/* Two slots whose leaves lie in one table, of which the second lies aside. */
+static void folds_across_slots(const struct world_variant *v)
+{
+	struct mmu_slot_desc d = { .id = 7, .base_gfn = 4 * CHUNK, .npages = 32 };
+
+	world_open(&w, v, 16);
+	CHECK_EQ(mmu_slot_create(w.vm, &d), 0);
+	CHECK_EQ(mmu_slot_move(w.vm, 7, 16), 0);
+	world_write(&w, 15, 0, 1);
+	world_write(&w, 20, 0, 1);
+	CHECK_EQ(mmu_unmap(w.vm, 0, 48, 0), 0);
+	CHECK(page_state(15).dirty && page_state(20).dirty);
+	world_close(&w);
+}
+
 static void test_dirty_folds(void)
 {
 	world_for_each(dirty_folds);
+	world_for_each(folds_across_slots);
 }
 
 /* A tracked leaf comes back with what it had, whatever access it is that comes. */

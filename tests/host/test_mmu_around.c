@@ -201,7 +201,29 @@ static void test_invalidated(void)
 	world_for_each(invalidated);
 }
 
+/* A log by write-protection hears of the first write to each page, a neighbour's too. */
+static void logged(const struct world_variant *v)
+{
+	uint64_t bitmap, dirty;
+	unsigned level;
+
+	open_backed(v, 64);
+	CHECK_EQ(mmu_dirty_start(w.vm, 0, MMU_DIRTY_WRPROT, 0), 0);
+	world_write(&w, 8, 0, 1);
+	CHECK(is_mapped(9));
+	CHECK(!leaf_is_writable(w.vm->fmt, world_leaf(&w, 9, &level)));
+	CHECK_EQ(mmu_dirty_get(w.vm, 0, 0, 64, true, &bitmap, &dirty), 0);
+	CHECK_EQ(bitmap, 1ul << 8);
+	world_close(&w);
+}
+
+static void test_logged(void)
+{
+	world_for_each(logged);
+}
+
 static const struct ktap_test tests[] = {
+	KTAP(test_logged),
 	KTAP(test_moved_aside),
 	KTAP(test_dense), KTAP(test_untouched), KTAP(test_young_once), KTAP(test_borders), KTAP(test_invalidated),
 };
