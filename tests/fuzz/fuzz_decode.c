@@ -65,8 +65,11 @@ static void check_operands(const struct insn *insn, unsigned code_size)
 	if (insn->kind < INSN_MOV)
 		return;
 	require(is_size(insn->operand_size) && is_size(insn->reg_size));
-	require(code_size == 8 || (insn->gpr < 8 && insn->operand_size < 8));
-	require(insn->operand_size <= insn->reg_size || insn->kind == INSN_MOVSX);
+	/* CMPXCHG8B has two registers for its operand. */
+	bool wide = insn->kind == INSN_CMPXCHG8B;
+
+	require(code_size == 8 || (insn->gpr < 8 && (insn->operand_size < 8 || wide)));
+	require(insn->operand_size <= insn->reg_size || insn->kind == INSN_MOVSX || wide);
 	require(is_register(insn->mem.base) || insn->mem.base == INSN_REG_RIP);
 	require(is_register(insn->mem.index) && insn->mem.shift < 4);
 	if (insn_has_mem(insn->kind))
