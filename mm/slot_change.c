@@ -128,6 +128,20 @@ static void state_free(struct mmu_vm *vm, struct memslot_state *state)
 	port_obj_free(state, sizeof(*state));
 }
 
+/* Gigabytes of pages are a long way: others run in between. */
+static void empty_in_steps(struct mmu_vm *vm, const struct memslot *slot)
+{
+	bool more;
+
+	do {
+		mmu_write_lock(vm, MMU_OP_SLOT_DELETE, slot->base, slot->npages);
+		more = backing_empty_step(vm, slot);
+		hold_note_write(vm, PT_ENTRIES);
+		mmu_write_unlock(vm);
+		port_resched();
+	} while (more);
+}
+
 void memslot_destroy(struct mmu_vm *vm)
 {
 	struct memslots *slots = atomic_load_explicit(&vm->slots, memory_order_relaxed);
@@ -137,6 +151,7 @@ void memslot_destroy(struct mmu_vm *vm)
 		dirty_slot_gone(vm, slots->slot[i]->state);
 	mmu_write_unlock(vm);
 	for (unsigned i = 0; i < slots->count; i++) {
+		empty_in_steps(vm, slots->slot[i]);
 		state_free(vm, slots->slot[i]->state);
 		port_obj_free((void *)(uintptr_t)slots->slot[i], sizeof(*slots->slot[i]));
 	}

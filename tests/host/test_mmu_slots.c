@@ -178,6 +178,32 @@ static void test_delete_yields(void)
 	world_for_each(delete_yields);
 }
 
+/* The end of a VM takes long, and others run meanwhile. */
+static void count_resched(void)
+{
+	rescheds++;
+}
+
+static void destroy_yields(const struct world_variant *v)
+{
+	world_open(&w, v, 4 * CHUNK);
+	hosted_deny_2m(true);
+	for (gfn_t gfn = 0; gfn < 4 * CHUNK; gfn++)
+		world_write(&w, gfn, 0, 1);
+	CHECK_EQ(mmu_unmap(w.vm, 0, 4 * CHUNK, MMU_MAY_BLOCK), 0);
+	mmu_work_flush(w.vm);
+	rescheds = 0;
+	hosted_hooks.resched = count_resched;
+	world_close(&w);
+	hosted_hooks.resched = NULL;
+	CHECK(rescheds >= 4);
+}
+
+static void test_destroy_yields(void)
+{
+	world_for_each(destroy_yields);
+}
+
 /* A fault that has found the slot brings no page into it any more. */
 static void delete_behind_the_back(unsigned order)
 {
@@ -549,7 +575,7 @@ static void test_beside_faults(void)
 
 static const struct ktap_test tests[] = {
 	KTAP(test_places),     KTAP(test_many),      KTAP(test_delete),
-	KTAP(test_delete_yields), KTAP(test_fault_in_dead), KTAP(test_stale_slot),
+	KTAP(test_delete_yields), KTAP(test_destroy_yields), KTAP(test_fault_in_dead), KTAP(test_stale_slot),
 	KTAP(test_move),
 	KTAP(test_move_taken), KTAP(test_flags),     KTAP(test_device),
 	KTAP(test_device_1g),  KTAP(test_gig_ram),  KTAP(test_no_memory), KTAP(test_beside_faults),
