@@ -41,6 +41,7 @@
 #define CACHES_MAX   256 /* more CPUs than that share */
 #define CACHE_PAGES  32
 #define CACHE_BATCH  16
+#define PFN_4G       (1ul << 20)
 
 /*
  * Poisoning all of a 1G block would take seconds on an emulator, so only the
@@ -226,19 +227,33 @@ static void buddy_count(int64_t pages) REQUIRES(buddy.lock)
 	atomic_store_explicit(&buddy.free, buddy_free_pages() + pages, memory_order_relaxed);
 }
 
-/* Take a block off the lists; its head gets the given state.  NIL: there is none. */
-static uint32_t buddy_take(unsigned order, enum page_state state) REQUIRES(buddy.lock)
+static uint32_t smallest_block(unsigned order) REQUIRES(buddy.lock)
 {
-	unsigned o = order;
-	uint32_t pfn;
-	struct page *p;
+	while (order <= PAGES_ORDER_MAX && buddy.first[order] == NIL)
+		order++;
+	return order <= PAGES_ORDER_MAX ? buddy.first[order] : NIL;
+}
 
-	while (o <= PAGES_ORDER_MAX && buddy.first[o] == NIL)
-		o++;
-	if (o > PAGES_ORDER_MAX)
+/* One that begins below 4 GiB.  From the large ones down: of those there are few. */
+static uint32_t low_block(unsigned order) REQUIRES(buddy.lock)
+{
+	for (unsigned o = PAGES_ORDER_MAX + 1; o-- > order;)
+		for (uint32_t pfn = buddy.first[o]; pfn != NIL; pfn = find_page(pfn)->next)
+			if (pfn + BIT(order) <= PFN_4G)
+				return pfn;
+	return NIL;
+}
+
+/* Take a block off the lists; its head gets the given state.  NIL: there is none. */
+static uint32_t buddy_take(unsigned order, enum page_state state, bool low) REQUIRES(buddy.lock)
+{
+	uint32_t pfn = low ? low_block(order) : smallest_block(order);
+
+	if (pfn == NIL)
 		return NIL;
-	pfn = buddy.first[o];
-	p = find_page(pfn);
+	struct page *p = find_page(pfn);
+	unsigned o = p->order;
+
 	list_remove(p);
 	while (o > order) {
 		o--;
@@ -280,12 +295,12 @@ static void buddy_put_run(uint64_t pfn, uint64_t n) REQUIRES(buddy.lock)
 	}
 }
 
-static uint32_t buddy_alloc(unsigned order)
+static uint32_t buddy_alloc(unsigned order, bool low)
 {
 	uint32_t pfn;
 
 	spin_lock(&buddy.lock);
-	pfn = buddy_take(order, PAGE_USED);
+	pfn = buddy_take(order, PAGE_USED, low);
 	if (pfn != NIL)
 		buddy.allocs++;
 	spin_unlock(&buddy.lock);
@@ -320,7 +335,7 @@ static void cache_refill(struct cache *c) REQUIRES(c->lock)
 
 	spin_lock(&buddy.lock);
 	for (unsigned n = memory_is_short() ? 1 : CACHE_BATCH; n; n--) {
-		pfn = buddy_take(0, PAGE_CACHED);
+		pfn = buddy_take(0, PAGE_CACHED, false);
 		if (pfn == NIL)
 			break;
 		c->pfns[c->count++] = pfn;
@@ -397,15 +412,15 @@ static void drain_all(void)
 
 /* ---- the interface ---------------------------------------------------------------- */
 
-static uint32_t alloc_block(unsigned order)
+static uint32_t alloc_block(unsigned order, bool low)
 {
 	uint64_t irq = machine_irq_save();
-	uint32_t pfn = order ? buddy_alloc(order) : cache_alloc();
+	uint32_t pfn = order || low ? buddy_alloc(order, low) : cache_alloc();
 
 	if (pfn == NIL) {
 		/* What is missing may lie in the caches, or keep neighbours from merging. */
 		drain_all();
-		pfn = buddy_alloc(order);
+		pfn = buddy_alloc(order, low);
 	}
 	if (pfn == NIL) {
 		spin_lock(&buddy.lock);
@@ -418,7 +433,7 @@ static uint32_t alloc_block(unsigned order)
 
 uint64_t pages_alloc(unsigned order, unsigned flags)
 {
-	uint32_t pfn = order <= PAGES_ORDER_MAX ? alloc_block(order) : NIL;
+	uint32_t pfn = order <= PAGES_ORDER_MAX ? alloc_block(order, flags & PAGES_BELOW_4G) : NIL;
 
 	if (pfn == NIL)
 		return PAGES_NONE;

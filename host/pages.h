@@ -18,7 +18,10 @@ struct boot_info;
 #define PAGES_ORDER_MAX 18
 #define PAGES_NONE (~0ul)
 
-enum { PAGES_ZERO = 1 << 0 };
+enum {
+	PAGES_ZERO = 1 << 0,
+	PAGES_BELOW_4G = 1 << 1, /* where 32 bits of a register reach */
+};
 
 /*
  * Takes over all RAM but the image, the modules, the first MiB and what

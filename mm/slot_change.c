@@ -138,7 +138,8 @@ static void empty_in_steps(struct mmu_vm *vm, const struct memslot *slot)
 		more = backing_empty_step(vm, slot);
 		hold_note_write(vm, PT_ENTRIES);
 		mmu_write_unlock(vm);
-		port_resched();
+		if (port_need_resched())
+			port_resched();
 	} while (more);
 }
 

@@ -203,7 +203,7 @@ static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, co
 	if (!operand_locate(vcpu, insn->segment, offset, insn->operand_size,
 			    writes_memory(insn) ? ACC_W : ACC_R, &op))
 		return AGAIN;
-	if (a->any && !is_permitted(vcpu, &op, writes_memory(insn) ? ACC_W : ACC_R))
+	if ((a->any || a->memory) && !is_permitted(vcpu, &op, writes_memory(insn) ? ACC_W : ACC_R))
 		return AGAIN;
 	if (!a->any && !operand_contains(&op, a->gpa))
 		return RACED;
@@ -287,7 +287,7 @@ static enum outcome emulate_string(struct vcpu *vcpu, const struct insn *insn, c
 			return RACED;
 		if (!string_locate(vcpu, insn, &s))
 			return AGAIN;
-		if (!n && a->any && !string_is_permitted(vcpu, &s))
+		if ((a->memory || (!n && a->any)) && !string_is_permitted(vcpu, &s))
 			return AGAIN;
 		if (!n && !a->any && !string_touches(&s, a->gpa))
 			return RACED;

@@ -16,6 +16,7 @@
 
 _Static_assert(HPA_INVALID == PAGES_NONE, "the two mean the same");
 _Static_assert((unsigned)PORT_ZERO == (unsigned)PAGES_ZERO, "the two mean the same");
+_Static_assert((unsigned)PORT_BELOW_4G == (unsigned)PAGES_BELOW_4G, "the two mean the same");
 
 /* A page of 1G takes as long as a time slice. */
 static void zero_in_steps(hpa_t hpa, unsigned order)
@@ -31,16 +32,10 @@ static void zero_in_steps(hpa_t hpa, unsigned order)
 hpa_t port_pages_alloc(unsigned order, unsigned flags)
 {
 	bool large = order > 9 && flags & PORT_ZERO;
-	hpa_t hpa = pages_alloc(order, large ? 0 : flags & PAGES_ZERO);
+	hpa_t hpa = pages_alloc(order, large ? flags & ~(unsigned)PAGES_ZERO : flags);
 
 	if (large && hpa != HPA_INVALID)
 		zero_in_steps(hpa, order);
-
-	/* The allocator knows no zones; machines with so much memory may have to do without. */
-	if ((flags & PORT_BELOW_4G) && hpa != HPA_INVALID && hpa >> 32) {
-		pages_free(hpa, order);
-		return HPA_INVALID;
-	}
 	return hpa;
 }
 

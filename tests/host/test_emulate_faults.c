@@ -200,11 +200,39 @@ static void test_races(void)
 	emulate_close();
 }
 
+/* What mmu_protect() forbids the guest, no write of ours does for it: not even at the end of another page. */
+static void test_protected_memory(void)
+{
+	uint64_t before, after;
+	gfn_t next = MEMORY_GPA / PAGE_SIZE + 1;
+
+	emulate_open();
+	emulate_map(MEMORY, MEMORY_GPA, PTE);
+	emulate_map(MEMORY + PAGE_SIZE, MEMORY_GPA + PAGE_SIZE, PTE);
+	CHECK_EQ(mmu_read_guest(ew.world.vm, MEMORY_GPA + PAGE_SIZE, &before, 8), 0);
+	CHECK_EQ(mmu_protect(ew.world.vm, next, 1, ACC_R | ACC_X, 0), 0);
+	CODE_BYTES(0x48, 0x89, 0x08); /* mov [rax], rcx */
+	ew.vcpu.regs.gpr[GPR_RAX] = MEMORY + PAGE_SIZE - 4;
+	ew.vcpu.regs.gpr[GPR_RCX] = ~before;
+	ew.ves = 0;
+	emulate_write(MEMORY_GPA + PAGE_SIZE - 4);
+	CHECK_EQ(ew.ves, 1);
+	CHECK_EQ(ew.vcpu.regs.rip, CODE);
+	CHECK_EQ(mmu_read_guest(ew.world.vm, MEMORY_GPA + PAGE_SIZE, &after, 8), 0);
+	CHECK_EQ(after, before);
+	CHECK_EQ(mmu_protect(ew.world.vm, next, 1, ACC_RWX, 0), 0);
+	emulate_write(MEMORY_GPA + PAGE_SIZE - 4);
+	CHECK_EQ(ew.ves, 1);
+	CHECK_EQ(mmu_read_guest(ew.world.vm, MEMORY_GPA + PAGE_SIZE - 4, &after, 8), 0);
+	CHECK_EQ(after, ~before);
+	emulate_close();
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_string_in_parts), KTAP(test_string_single_step),
 	KTAP(test_page_faults),	    KTAP(test_segment_limit),
 	KTAP(test_real_mode),	    KTAP(test_gs_base),
-	KTAP(test_reports),	    KTAP(test_races),
+	KTAP(test_reports),	    KTAP(test_races),	KTAP(test_protected_memory),
 };
 
 int main(int argc, char **argv)

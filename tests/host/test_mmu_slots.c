@@ -194,8 +194,10 @@ static void destroy_yields(const struct world_variant *v)
 	mmu_work_flush(w.vm);
 	rescheds = 0;
 	hosted_hooks.resched = count_resched;
+	hosted_hooks.need_resched = true;
 	world_close(&w);
 	hosted_hooks.resched = NULL;
+	hosted_hooks.need_resched = false;
 	CHECK(rescheds >= 4);
 }
 
