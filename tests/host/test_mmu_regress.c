@@ -62,15 +62,18 @@ static void test_around_beside_balloon(void)
 
 static void last_page_logged(const struct world_variant *v)
 {
-	uint64_t bitmap[(ODD + 63) / 64], dirty;
+	uint64_t bitmap[(ODD + 63) / 64], dirty = 0;
 
 	world_open(&w, v, ODD);
 	CHECK_EQ(mmu_dirty_start(w.vm, 0, MMU_DIRTY_WRPROT, 0), 0);
-	for (unsigned round = 0; round < 2; round++) {
-		world_write(&w, ODD - 1, 0, 1);
-		/* Once its leaf tells, once the log does. */
-		if (round)
+	for (unsigned round = 0; round < 3; round++) {
+		/* Once its leaf tells, once the log does, once the hypervisor writes. */
+		if (round < 2)
+			world_write(&w, ODD - 1, 0, 1);
+		if (round == 1)
 			CHECK_EQ(mmu_unmap(w.vm, 0, ODD, 0), 0);
+		if (round == 2)
+			CHECK_EQ(mmu_write_guest(w.vm, (ODD - 1) * PAGE_SIZE, &dirty, 8), 0);
 		CHECK_EQ(mmu_dirty_get(w.vm, 0, 0, ODD, true, bitmap, &dirty), 0);
 		CHECK_EQ(dirty, 1);
 		CHECK_EQ(bitmap[2], 1);
