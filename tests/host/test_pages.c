@@ -448,38 +448,6 @@ static void test_zero(void)
 	CHECK(fake_child(zero_child));
 }
 
-/* Everything that is left, in large blocks and then in single pages; all of it in [from, to). */
-static uint64_t take_rest(unsigned flags, uint64_t from, uint64_t to)
-{
-	uint64_t n = 0, pa;
-
-	for (unsigned order = 9;; order = 0) {
-		for (; (pa = pages_alloc(order, flags)) != PAGES_NONE; n += 1ul << order)
-			EXPECT(pa >= from && pa + (PAGE << order) <= to);
-		if (!order)
-			return n;
-	}
-}
-
-/* However much is free above: what is asked for below 4 GiB lies there, and all of it can be had. */
-static void below_4g_child(void)
-{
-	struct pages_stats st;
-	uint64_t low;
-
-	start(shape_high, 9 * GIB + 37 * PAGE);
-	pages_free(pages_alloc(0, 0), 0); /* some are in the CPU's cache */
-	pages_stats(&st);
-	low = take_rest(PAGES_BELOW_4G, 0, 4 * GIB);
-	EXPECT(low > GIB / PAGE);
-	EXPECT(low + take_rest(0, 4 * GIB, ~0ul) == st.free);
-}
-
-static void test_below_4g(void)
-{
-	CHECK(fake_child(below_4g_child));
-}
-
 /* ---- misuse -------------------------------------------------------------------------------- */
 
 static void double_free_cached(void)
@@ -716,7 +684,7 @@ static void test_last_pages_are_shared(void)
 static const struct ktap_test tests[] = {
 	KTAP(test_shape_pc),	     KTAP(test_shape_fragments), KTAP(test_shape_high),
 	KTAP(test_shape_no_hole),    KTAP(test_too_little_memory), KTAP(test_exhaustion),
-	KTAP(test_drain_for_large),  KTAP(test_zero), KTAP(test_below_4g),		 KTAP(test_misuse),
+	KTAP(test_drain_for_large),  KTAP(test_zero),		 KTAP(test_misuse),
 	KTAP(test_threads),	     KTAP(test_last_pages_are_shared),
 };
 
