@@ -318,6 +318,9 @@ hpa_t backing_exchange(struct mmu_vm *vm, gfn_t gfn, hpa_t page)
 
 /* ---- everything ------------------------------------------------------------ */
 
+/* 4K words between two looks whether somebody waits; divides the entries of a node. */
+#define EMPTY_STEP 128u
+
 /* Indices whose words are gone, with all that is behind them. */
 struct emptying {
 	struct mmu_vm *vm;
@@ -347,11 +350,13 @@ static void empty_word(struct emptying *e, uint64_t word, unsigned level, gfn_t 
 	}
 }
 
-static void empty_node(struct emptying *e, hpa_t hpa, unsigned level, gfn_t index)
+/* Entries [first, end) of a node. */
+static void empty_entries(struct emptying *e, hpa_t hpa, unsigned level, gfn_t index, unsigned first,
+			  unsigned end)
 {
 	const backing_cell_t *node = backing_node(hpa);
 
-	for (unsigned i = 0; i < PT_ENTRIES; i++) {
+	for (unsigned i = first; i < end; i++) {
 		uint64_t word = word_load(&node[i]);
 		uint64_t neighbour = word_make(BACKING_PAGE, e->freeing.next);
 
@@ -361,7 +366,33 @@ static void empty_node(struct emptying *e, hpa_t hpa, unsigned level, gfn_t inde
 		else
 			empty_word(e, word, level, index + i * level_pages(level));
 	}
+}
+
+static void empty_node(struct emptying *e, hpa_t hpa, unsigned level, gfn_t index)
+{
+	empty_entries(e, hpa, level, index, 0, PT_ENTRIES);
 	rcu_defer_table(e->vm, hpa);
+}
+
+/*
+ * Part of a node of 4K words, from index on; it stays where it is until the last of them.  Nobody walks
+ * to it any more but who is stale.  Returns how far that was.
+ */
+static gfn_t empty_part(struct emptying *e, backing_cell_t *cell, gfn_t index)
+{
+	hpa_t hpa = word_hpa(word_load(cell));
+	unsigned first = index % PT_ENTRIES / EMPTY_STEP * EMPTY_STEP, end = first + EMPTY_STEP;
+	gfn_t base = level_gfn_base(index, PG_LEVEL_2M);
+
+	empty_entries(e, hpa, PG_LEVEL_4K, base, first, end);
+	for (unsigned i = first; i < end; i++)
+		word_store(&backing_node(hpa)[i], 0);
+	if (end == PT_ENTRIES) {
+		word_store(cell, 0);
+		rcu_defer_table(e->vm, hpa);
+		backing_count_nodes(e->vm, -1);
+	}
+	return base + end;
 }
 
 static void emptying_end(struct emptying *e)
@@ -371,8 +402,8 @@ static void emptying_end(struct emptying *e)
 }
 
 /*
- * A node of 4K words, or whatever larger word is there: unlinked as a whole.  Who still looks pages up there
- * without the lock has found the slot before it was DYING, and is stale.
+ * Part of a node of 4K words, or whatever larger word is there.  Who still looks pages up there without
+ * the lock has found the slot before it was DYING, and is stale.
  */
 bool backing_empty_step(struct mmu_vm *vm, const struct memslot *slot)
 {
@@ -387,11 +418,15 @@ bool backing_empty_step(struct mmu_vm *vm, const struct memslot *slot)
 	backing_cell_t *cell = backing_find(b, index, PG_LEVEL_2M, &level);
 	uint64_t word = word_load(cell);
 
-	index = level_gfn_base(index, level);
-	word_store(cell, 0);
-	empty_word(&e, word, level, index);
+	if (level == PG_LEVEL_2M && word_kind(word) == BACKING_NODE) {
+		b->emptied = empty_part(&e, cell, index);
+	} else {
+		index = level_gfn_base(index, level);
+		word_store(cell, 0);
+		empty_word(&e, word, level, index);
+		b->emptied = index + level_pages(level);
+	}
 	emptying_end(&e);
-	b->emptied = index + level_pages(level);
 	return b->emptied < b->skew + slot->npages;
 }
 

@@ -136,7 +136,6 @@ static void empty_in_steps(struct mmu_vm *vm, const struct memslot *slot)
 	do {
 		mmu_write_lock(vm, MMU_OP_SLOT_DELETE, slot->base, slot->npages);
 		more = backing_empty_step(vm, slot);
-		hold_note_write(vm, PT_ENTRIES);
 		mmu_write_unlock(vm);
 		if (port_need_resched())
 			port_resched();
