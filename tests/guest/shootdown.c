@@ -37,23 +37,10 @@ static bool alone(void)
 	return smp_count < 2;
 }
 
-static uint64_t progress_of_others(void)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 1; i < smp_count; i++)
-		sum += atomic_load(&smp_cpu[i]->progress);
-	return sum;
-}
-
 /* So that somebody has the page mapped. */
 static void let_others_work(void)
 {
-	struct spin s = { .what = "the others to use the page" };
-	uint64_t from = progress_of_others();
-
-	while (progress_of_others() < from + 3)
-		spin_wait(&s);
+	smp_let_others_step(3);
 }
 
 static void new_page(unsigned round)

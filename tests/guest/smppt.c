@@ -143,22 +143,9 @@ static void use_pages(void)
 	end_use();
 }
 
-static uint64_t progress_of_others(void)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 1; i < smp_count; i++)
-		sum += atomic_load(&smp_cpu[i]->progress);
-	return sum;
-}
-
 static void let_others_work(void)
 {
-	struct spin s = { .what = "the others to use the pages" };
-	uint64_t from = progress_of_others();
-
-	while (progress_of_others() < from + 4)
-		spin_wait(&s);
+	smp_let_others_step(4);
 }
 
 /* Page n in frame n, poison in the others; nobody has written. */
