@@ -108,6 +108,19 @@ static void exit_undefined(struct vcpu *vcpu)
 	inject_exception(vcpu, VEC_UD);
 }
 
+/*
+ * Its delivery goes on at the next entry, and may end in the same exit before a pending interrupt
+ * could cause one: so interrupts are let in here.
+ */
+static void exit_exception(struct vcpu *vcpu)
+{
+	vcpu_open_interrupts();
+	if (virt->real && virt->real->active(vcpu))
+		exit_real_mode(vcpu);
+	else
+		inject_exit(vcpu);
+}
+
 static void exit_virt_insn(struct vcpu *vcpu)
 {
 	inject_exception(vcpu, VEC_UD);
@@ -129,7 +142,7 @@ static void (*const handlers[EXIT_REASON_COUNT])(struct vcpu *) = {
 	[EXIT_FAULT] = exit_fault,
 	[EXIT_PF] = exit_page_fault,
 	[EXIT_INVLPG] = exit_invlpg,
-	[EXIT_REAL] = exit_real_mode,
+	[EXIT_EXCEPTION] = exit_exception,
 	[EXIT_IO] = exit_io,
 	[EXIT_CPUID] = exit_cpuid,
 	[EXIT_HYPERCALL] = exit_hypercall,

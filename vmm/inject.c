@@ -67,6 +67,8 @@ static bool make_way(struct vcpu *vcpu, uint8_t *vector)
 	return true;
 }
 
+#define DR6_TRAPS 0xful /* B0 … B3: of the trap before, and not of this one */
+
 /* ---- exceptions ------------------------------------------------------------------------ */
 
 static void inject(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t error)
@@ -100,6 +102,30 @@ void inject_exception(struct vcpu *vcpu, uint8_t vector)
 void inject_exception_error(struct vcpu *vcpu, uint8_t vector, uint32_t error)
 {
 	inject(vcpu, vector, virt->get_cr(vcpu, 0) & CR0_PE, error);
+}
+
+void inject_debug(struct vcpu *vcpu, uint64_t dr6)
+{
+	virt->set_dr(vcpu, 6, (virt->get_dr(vcpu, 6) & ~DR6_TRAPS) | dr6);
+	virt->set_dr(vcpu, 7, virt->get_dr(vcpu, 7) & ~DR7_GD);
+	inject_exception(vcpu, VEC_DB);
+}
+
+void inject_exit(struct vcpu *vcpu)
+{
+	const struct exit_exception e = vcpu->exit.exception;
+
+	virt->clear_intr_shadow(vcpu);
+	if (e.vector == VEC_DB && e.dr6)
+		inject_debug(vcpu, e.dr6);
+	else if (e.vector == VEC_AC)
+		inject_exception_error(vcpu, e.vector, 0);
+	else
+		inject_exception(vcpu, e.vector);
+	if (!vcpu->inject.valid || vcpu->inject.vector != e.vector)
+		return; /* it has become another one */
+	vcpu->inject.type = e.type;
+	vcpu->inject.insn_len = vcpu->exit.insn_len;
 }
 
 void inject_page_fault(struct vcpu *vcpu, gva_t gva, uint32_t error)

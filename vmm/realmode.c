@@ -22,10 +22,6 @@
 #define FLAGS_16 0x7fd5ul
 #define FLAGS_32 (FLAGS_16 | RFLAGS_AC | RFLAGS_ID)
 
-#define DR6_TRAPS 0xful /* B0 … B3: of the trap before, and not of this one */
-#define DR6_BD (1ul << 13)
-#define DR7_GD (1ul << 13)
-
 #define IP_MAX 0xffffu
 
 /* ---- the stack ----------------------------------------------------------------------- */
@@ -160,15 +156,6 @@ bool realmode_prepare(struct vcpu *vcpu)
 	return deliver(vcpu, &vcpu->inject);
 }
 
-/* What the processor does to the registers for a #DB that it delivers (SDM vol. 3B, 18.2.3). */
-static void debug_trap(struct vcpu *vcpu, uint64_t dr6)
-{
-	const struct virt_real_ops *real = virt->real;
-
-	real->set_dr(vcpu, 6, (real->get_dr(vcpu, 6) & ~DR6_TRAPS) | dr6);
-	real->set_dr(vcpu, 7, real->get_dr(vcpu, 7) & ~DR7_GD);
-}
-
 /* ---- instructions that are done here ------------------------------------------------- */
 
 static void do_cli(struct vcpu *vcpu, const struct insn *insn)
@@ -275,7 +262,6 @@ static void do_cr2(struct vcpu *vcpu, const struct insn *insn)
 /* DR4 and DR5 are other names of DR6 and DR7, or with CR4.DE none. */
 static void do_dr(struct vcpu *vcpu, const struct insn *insn)
 {
-	const struct virt_real_ops *real = virt->real;
 	uint64_t *gpr = &vcpu->regs.gpr[insn->gpr];
 	unsigned n = insn->cr == 4 || insn->cr == 5 ? insn->cr + 2u : insn->cr;
 
@@ -283,15 +269,14 @@ static void do_dr(struct vcpu *vcpu, const struct insn *insn)
 		inject_exception(vcpu, VEC_UD);
 		return;
 	}
-	if (real->get_dr(vcpu, 7) & DR7_GD) {
-		debug_trap(vcpu, DR6_BD);
-		inject_exception(vcpu, VEC_DB);
+	if (virt->get_dr(vcpu, 7) & DR7_GD) {
+		inject_debug(vcpu, DR6_BD);
 		return;
 	}
 	if (insn->kind == INSN_MOV_TO_DR)
-		real->set_dr(vcpu, n, *gpr);
+		virt->set_dr(vcpu, n, *gpr);
 	else
-		*gpr = (uint32_t)real->get_dr(vcpu, n);
+		*gpr = (uint32_t)virt->get_dr(vcpu, n);
 	vcpu_skip(vcpu, insn->len);
 }
 
@@ -379,16 +364,11 @@ static void protection_fault(struct vcpu *vcpu, uint8_t vector)
 
 void exit_real_mode(struct vcpu *vcpu)
 {
-	const struct exit_real e = vcpu->exit.real;
+	uint8_t vector = vcpu->exit.exception.vector;
 
 	vcpu->exit.gva_valid = false;
-	if (e.vector == VEC_GP || e.vector == VEC_SS) {
-		protection_fault(vcpu, e.vector);
-		return;
-	}
-	if (e.vector == VEC_DB)
-		debug_trap(vcpu, e.dr6);
-	inject_exception(vcpu, e.vector);
-	vcpu->inject.type = e.type;
-	vcpu->inject.insn_len = vcpu->exit.insn_len;
+	if (vector == VEC_GP || vector == VEC_SS)
+		protection_fault(vcpu, vector);
+	else
+		inject_exit(vcpu);
 }

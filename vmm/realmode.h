@@ -12,5 +12,5 @@
  * through the guest's vector table.  false: its VM was stopped.
  */
 bool realmode_prepare(struct vcpu *vcpu);
-/* EXIT_REAL. */
+/* EXIT_EXCEPTION in that mode. */
 void exit_real_mode(struct vcpu *vcpu);

@@ -25,7 +25,7 @@ struct vcpu;
 	X(EXIT_FAULT, "nested-fault")  /* .fault: EPT violation, nested page fault */  \
 	X(EXIT_PF, "page-fault")       /* .pf, gva; shadow paging only: #PF, not in CR2 */ \
 	X(EXIT_INVLPG, "invlpg")       /* gva, or decode; shadow paging only */        \
-	X(EXIT_REAL, "real-mode")      /* .real: an exception of virt_real_ops' real mode */ \
+	X(EXIT_EXCEPTION, "exception") /* .exception: #DB, #AC; all, in virt_real_ops' real mode */ \
 	X(EXIT_IO, "io")               /* .io */                                       \
 	X(EXIT_CPUID, "cpuid")                                                         \
 	X(EXIT_HYPERCALL, "hypercall") /* VMCALL or VMMCALL */                         \
@@ -76,11 +76,11 @@ struct exit_pf {
 	uint32_t error; /* the code that it would have pushed */
 };
 
-/* An exception in virtual-8086 mode that is real mode for the guest; the software ones have insn_len. */
-struct exit_real {
+/* An exception on its way into the guest, which has not seen it; the software ones have insn_len. */
+struct exit_exception {
 	uint8_t vector;
 	uint8_t type; /* enum event_type */
-	uint64_t dr6; /* VEC_DB: what it sets there */
+	uint64_t dr6; /* VEC_DB: what it sets there; 0: the processor has done that */
 };
 
 struct vm_exit {
@@ -93,7 +93,7 @@ struct vm_exit {
 	union {
 		struct page_fault fault;
 		struct exit_pf pf;
-		struct exit_real real;
+		struct exit_exception exception;
 		struct exit_io io;
 		struct exit_cr cr;
 	};
@@ -182,7 +182,7 @@ struct virt_caps {
 
 /*
  * Real mode, where the processor cannot have a guest in it: it is in virtual-8086 mode then, all
- * exceptions exit as EXIT_REAL (but #UD and #PF, which do as always), no event may be in vcpu->inject at
+ * exceptions exit as EXIT_EXCEPTION (but #UD and #PF, which do as always), no event may be in vcpu->inject at
  * an entry, and realmode.c does what is missing.
  */
 struct virt_real_ops {
@@ -194,9 +194,6 @@ struct virt_real_ops {
 	void (*set_table)(struct vcpu *vcpu, bool idt, const struct vm_table *table);
 	void (*block_nmis)(struct vcpu *vcpu, bool on);
 	void (*shadow_sti)(struct vcpu *vcpu);
-	/* n is 0 … 3, 6 or 7; 32 bits, and what is reserved in them is as the processor has it. */
-	uint64_t (*get_dr)(struct vcpu *vcpu, unsigned n);
-	void (*set_dr)(struct vcpu *vcpu, unsigned n, uint64_t value);
 };
 
 struct virt_ops {
@@ -241,6 +238,12 @@ struct virt_ops {
 	void (*set_state)(struct vcpu *vcpu, const struct vcpu_state *st);
 	/* DR0-3 and DR6 as after INIT. */
 	void (*clear_debug)(struct vcpu *vcpu);
+	/*
+	 * n is 0 … 3, 6 or 7; 32 bits, and what is reserved in them is as the processor has it. NULL
+	 * where nothing needs them: no virt_real_ops, and an exit for #DB has set DR6 and DR7.
+	 */
+	uint64_t (*get_dr)(struct vcpu *vcpu, unsigned n);
+	void (*set_dr)(struct vcpu *vcpu, unsigned n, uint64_t value);
 	/*
 	 * As the guest sees them; cr is 0, 3 or 4.  Values were checked by the caller.  Where the
 	 * processor has to run with others (host-owned bits; of a VM with shadow paging all that

@@ -46,10 +46,21 @@ static void sample_pages(void)
 		sample_touch(at);
 }
 
-/* Every sample of the last test has to be a fault, or none is a figure. */
 static unsigned long long faults(void)
 {
 	return stat_read("pf_taken");
+}
+
+/*
+ * Every sample has to be a fault, or none is a figure.  KVM's own threads may take a page from
+ * below the guest meanwhile: one in a thousand is no sample's.
+ */
+static void check_faults(unsigned long long before)
+{
+	unsigned long long taken = faults() - before;
+
+	CHECK(taken >= b.count);
+	CHECK(taken <= b.count + b.count / 1000);
 }
 
 /* One touch in each window of fault-around: each is a fault, and maps its neighbours as well. */
@@ -91,7 +102,7 @@ static void test_refault(void)
 	for (uint64_t at = base; at < base + bytes; at += PAGE_SIZE)
 		if (at % SIZE_2M)
 			sample_touch(at);
-	CHECK_EQ(faults() - before, b.count);
+	check_faults(before);
 	bench_say(&b, "fault.4k.refault", BENCH_MEDIAN);
 }
 
@@ -106,7 +117,7 @@ static void test_alloc(void)
 		 bytes / PAGE_SIZE);
 	before = faults();
 	sample_pages();
-	CHECK_EQ(faults() - before, b.count);
+	check_faults(before);
 	bench_say(&b, "fault.4k.alloc", BENCH_MEAN);
 }
 
@@ -118,7 +129,7 @@ static void test_2m(void)
 	CHECK_EQ(unmap(base, bytes), 0);
 	before = faults();
 	sample_pieces(SIZE_2M);
-	CHECK_EQ(faults() - before, b.count);
+	check_faults(before);
 	CHECK(stat_read("pages_2m") >= b.count);
 	bench_say(&b, "fault.2m", BENCH_MEDIAN);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * EFLAGS.TF over instructions that the hypervisor emulates: the trap comes behind each of
- * them, as it does on the processor itself.
+ * them, as it does on the processor itself.  And #DB for other reasons, whose delivery is begun by the
+ * processor and ended by the hypervisor.
  */
 #include "tests/guest/lib/guest.h"
 
@@ -190,6 +191,96 @@ static void test_sti_shadow(void)
 	}
 }
 
+/* ---- breakpoints ----------------------------------------------------------------------- */
+
+static uint64_t dr7_in_handler;
+
+/* A fault comes before its instruction, which is to run all the same. */
+static bool on_breakpoint(struct trap_frame *f)
+{
+	if (!on_debug(f))
+		return false;
+	dr7_in_handler = read_dr7();
+	f->rflags |= RFLAGS_RF;
+	return true;
+}
+
+static void break_begin(uint64_t address, uint64_t dr7)
+{
+	step_begin();
+	trap_hook = on_breakpoint;
+	write_dr0(address);
+	write_dr7(dr7);
+}
+
+static void break_end(int line, uint64_t rip, uint64_t dr6)
+{
+	uint64_t seen = step.dr6;
+
+	write_dr7(0);
+	trap_hook = NULL;
+	if (step.count != 1)
+		ktap_fail(__FILE__, line, "%lu debug exceptions, not one", step.count);
+	else if (step.rip != rip)
+		ktap_fail(__FILE__, line, "#DB at 0x%lx, not 0x%lx", step.rip, rip);
+	else if ((seen & 0xe00f) != dr6)
+		ktap_fail(__FILE__, line, "DR6 is 0x%lx, not 0x%lx", seen, dr6);
+}
+
+static void test_execute_breakpoint(void)
+{
+	uint64_t at;
+
+	__asm__ volatile("lea 774f(%%rip), %0" : "=r"(at));
+	break_begin(at, DR7_EXECUTE0);
+	__asm__ volatile("774:\tnop" : : : "memory");
+	break_end(__LINE__, at, DR6_B0);
+}
+
+static void test_write_breakpoint(void)
+{
+	static uint64_t watched;
+	uint64_t behind;
+
+	break_begin((uint64_t)&watched, DR7_WRITE0);
+	__asm__ volatile("lea 775f(%%rip), %0\n\tmovq $5, %1\n775:" : "=&r"(behind), "=m"(watched));
+	break_end(__LINE__, behind, DR6_B0);
+	CHECK_EQ(watched, 5);
+}
+
+/* QEMU has neither DR7.GD nor INT1.  It plays AMD's processors; Intel's have to have them. */
+static bool need_intel(void)
+{
+	if (cpuid(0, 0).ebx == 0x756e6547)
+		return true;
+	ktap_skip("only where the processor is an Intel: the other one is QEMU's, which cannot do this");
+	return false;
+}
+
+/* Who is kept from the debug registers finds them open in the handler. */
+static void test_general_detect(void)
+{
+	uint64_t at, value;
+
+	if (!need_intel())
+		return;
+	break_begin(0, DR7_GD);
+	__asm__ volatile("lea 776f(%%rip), %0\n776:\tmov %%dr0, %1" : "=&r"(at), "=r"(value));
+	break_end(__LINE__, at, DR6_BD);
+	CHECK(!(dr7_in_handler & DR7_GD));
+}
+
+static void test_int1(void)
+{
+	uint64_t behind;
+
+	if (!need_intel())
+		return;
+	break_begin(0, 0);
+	__asm__ volatile("lea 777f(%%rip), %0\n\t.byte 0xf1\n777:" : "=r"(behind));
+	break_end(__LINE__, behind, 0);
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_plain_instruction),
 	KTAP(test_cpuid),
@@ -200,6 +291,10 @@ static const struct ktap_test tests[] = {
 	KTAP(test_nested_fault),
 	KTAP(test_mov_ss_shadow),
 	KTAP(test_sti_shadow),
+	KTAP(test_execute_breakpoint),
+	KTAP(test_write_breakpoint),
+	KTAP(test_general_detect),
+	KTAP(test_int1),
 };
 
 int guest_main(void)

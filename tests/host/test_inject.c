@@ -5,6 +5,7 @@
 #include "tests/host/emulate_world.h"
 #include "vmm/inject.h"
 #include "vmm/intr.h"
+#include "vmm/virt.h"
 
 static const struct vm_event *meet(enum event_type type, uint8_t vector, void (*raise)(void))
 {
@@ -95,11 +96,96 @@ static void test_triple(void)
 	emulate_close();
 }
 
+/* ---- exceptions that exit, and go on ----------------------------------------------------- */
+
+static uint64_t dr[8];
+
+static uint64_t get_dr(struct vcpu *v, unsigned n)
+{
+	return dr[n];
+}
+
+static void set_dr(struct vcpu *v, unsigned n, uint64_t value)
+{
+	dr[n] = value;
+}
+
+static void clear_shadow(struct vcpu *v)
+{
+}
+
+static const struct virt_ops *plain;
+
+static void open_exits(void)
+{
+	static struct virt_ops ops;
+
+	emulate_open();
+	plain = virt;
+	ops = *virt;
+	ops.get_dr = get_dr;
+	ops.set_dr = set_dr;
+	ops.clear_intr_shadow = clear_shadow;
+	virt = &ops;
+	ew.cr0 |= CR0_PE;
+	ew.vcpu.inject.valid = false;
+}
+
+static void close_exits(void)
+{
+	virt = plain;
+	emulate_close();
+}
+
+static void exception(struct exit_exception e, uint8_t insn_len)
+{
+	ew.vcpu.exit = (struct vm_exit){ .reason = EXIT_EXCEPTION, .insn_len = insn_len, .exception = e };
+	ew.vcpu.regs.rflags = 0x2;
+	inject_exit(&ew.vcpu);
+}
+
+static void test_exit(void)
+{
+	open_exits();
+	exception((struct exit_exception){ .vector = VEC_AC, .type = EVENT_EXCEPTION }, 0);
+	check_exception(&ew.vcpu.inject, VEC_AC, 0);
+	CHECK(ew.vcpu.inject.has_error);
+	CHECK(ew.vcpu.regs.rflags & RFLAGS_RF);
+	/* Again in its own delivery: both are benign, so it is delivered again, for ever. */
+	exception((struct exit_exception){ .vector = VEC_AC, .type = EVENT_EXCEPTION }, 0);
+	check_exception(&ew.vcpu.inject, VEC_AC, 0);
+	close_exits();
+}
+
+static void test_exit_debug(void)
+{
+	open_exits();
+	dr[6] = 0xffff0ff3;
+	dr[7] = 0x2401;
+	exception((struct exit_exception){ .vector = VEC_DB, .type = EVENT_PRIV_TRAP, .dr6 = 0x4004 }, 1);
+	CHECK(ew.vcpu.inject.valid);
+	CHECK_EQ(ew.vcpu.inject.vector, VEC_DB);
+	CHECK_EQ(ew.vcpu.inject.type, EVENT_PRIV_TRAP);
+	CHECK_EQ(ew.vcpu.inject.insn_len, 1);
+	CHECK(!ew.vcpu.inject.has_error);
+	CHECK(!(ew.vcpu.regs.rflags & RFLAGS_RF));
+	CHECK_EQ(dr[6], 0xffff4ff4);
+	CHECK_EQ(dr[7], 0x401);
+	/* A processor that has written them itself says nothing. */
+	ew.vcpu.inject.valid = false;
+	exception((struct exit_exception){ .vector = VEC_DB, .type = EVENT_EXCEPTION }, 0);
+	check_exception(&ew.vcpu.inject, VEC_DB, 0);
+	CHECK_EQ(dr[6], 0xffff4ff4);
+	close_exits();
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_interrupted),
 	KTAP(test_serial),
 	KTAP(test_double),
 	KTAP(test_triple),
+	KTAP(test_exit),
+	KTAP(test_exit_debug),
 };
 
 int main(int argc, char **argv)

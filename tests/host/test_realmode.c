@@ -89,8 +89,6 @@ static const struct virt_real_ops real_ops = {
 	.set_table = fake_set_table,
 	.block_nmis = fake_block_nmis,
 	.shadow_sti = fake_shadow_sti,
-	.get_dr = fake_get_dr,
-	.set_dr = fake_set_dr,
 };
 
 void exit_handle(struct vcpu *v)
@@ -115,6 +113,8 @@ static void open_real(void)
 	ops = *plain;
 	ops.real = &real_ops;
 	ops.clear_intr_shadow = fake_clear_intr_shadow;
+	ops.get_dr = fake_get_dr;
+	ops.set_dr = fake_set_dr;
 	virt = &ops;
 	active = true;
 	nmis_blocked = sti_shadow = false;
@@ -154,8 +154,8 @@ static void set_vector(unsigned number, uint16_t cs, uint16_t ip)
 /* The processor raises this for the instruction at CS:IP. */
 static void raise(uint8_t vector)
 {
-	ew.vcpu.exit = (struct vm_exit){ .reason = EXIT_REAL };
-	ew.vcpu.exit.real = (struct exit_real){ .vector = vector, .type = EVENT_EXCEPTION };
+	ew.vcpu.exit = (struct vm_exit){ .reason = EXIT_EXCEPTION };
+	ew.vcpu.exit.exception = (struct exit_exception){ .vector = vector, .type = EVENT_EXCEPTION };
 	exit_real_mode(&ew.vcpu);
 }
 
@@ -391,18 +391,18 @@ static void test_exceptions(void)
 	emulate_close();
 	open_real();
 	set_vector(VEC_BP, 0x1111, 0x2222);
-	ew.vcpu.exit = (struct vm_exit){ .reason = EXIT_REAL, .insn_len = 1 };
-	ew.vcpu.exit.real = (struct exit_real){ .vector = VEC_BP, .type = EVENT_SOFT_TRAP };
+	ew.vcpu.exit = (struct vm_exit){ .reason = EXIT_EXCEPTION, .insn_len = 1 };
+	ew.vcpu.exit.exception = (struct exit_exception){ .vector = VEC_BP, .type = EVENT_SOFT_TRAP };
 	exit_real_mode(&ew.vcpu);
 	CHECK(realmode_prepare(&ew.vcpu));
 	check_frame(IP + 1, 2);
 	emulate_close();
 	open_real();
 	set_vector(VEC_DB, 0x1111, 0x2222);
-	ew.vcpu.exit = (struct vm_exit){ .reason = EXIT_REAL };
+	ew.vcpu.exit = (struct vm_exit){ .reason = EXIT_EXCEPTION };
 	debug_registers[6] = 0xffff0ff3;
 	debug_registers[7] = 0x2400;
-	ew.vcpu.exit.real = (struct exit_real){ .vector = VEC_DB, .type = EVENT_EXCEPTION, .dr6 = 0x4000 };
+	ew.vcpu.exit.exception = (struct exit_exception){ .vector = VEC_DB, .type = EVENT_EXCEPTION, .dr6 = 0x4000 };
 	exit_real_mode(&ew.vcpu);
 	CHECK_EQ(debug_registers[6], 0xffff4ff0);
 	CHECK_EQ(debug_registers[7], 0x400);

@@ -62,6 +62,7 @@ static void test_svm_exit_reasons(void)
 		{ 0x84, EXIT_VIRT_INSN },  { 0x85, EXIT_VIRT_INSN },   { 0x86, EXIT_VIRT_INSN },
 		{ 0x7a, EXIT_VIRT_INSN },  { 0x8a, EXIT_VIRT_INSN },   { 0x8b, EXIT_VIRT_INSN },
 		{ 0x6f, EXIT_VIRT_INSN },  { 0x66, EXIT_UNKNOWN },     { 0x403, EXIT_UNKNOWN },
+		{ 0x41, EXIT_EXCEPTION },  { 0x51, EXIT_EXCEPTION },
 		{ 0xffffffff, EXIT_ENTRY_FAILED }, /* as QEMU writes it */
 		{ ~0ull, EXIT_ENTRY_FAILED },
 	};
@@ -74,6 +75,8 @@ static void test_svm_exit_reasons(void)
 		CHECK_EQ(exit.hw_reason, cases[i].code);
 		CHECK_EQ(exit.insn_len, 0);
 	}
+	CHECK_EQ(decode(0x41, 0, 0).exception.vector, VEC_DB);
+	CHECK_EQ(decode(0x51, 0, 0).exception.vector, VEC_AC);
 	CHECK_EQ(decode(0x7c, 0, 0).reason, EXIT_RDMSR);
 	CHECK_EQ(decode(0x7c, 1, 0).reason, EXIT_WRMSR);
 }
@@ -376,7 +379,7 @@ static void test_svm_intercepts(void)
 	fresh();
 	svm_controls_init(&vmcb);
 	CHECK_EQ(vmcb.control.intercept_cr_write, 0x11);
-	CHECK_EQ(vmcb.control.intercept_exceptions, 0x40040);
+	CHECK_EQ(vmcb.control.intercept_exceptions, 0x60042);
 	CHECK(vmcb.control.intercept_misc2 & 1);
 	for (unsigned i = 0; i < SVM_IOPM_SIZE; i++)
 		CHECK_EQ(svm_iopm[i], 0xff);

@@ -106,14 +106,14 @@ static void test_exit_exceptions(void)
 	CHECK_EQ(exit.gva, 0x12345);
 	CHECK_EQ(exit.pf.error, 6);
 	CHECK_EQ(decode((struct vmx_exit_info){ .reason = 14, .qualification = 0x54321 }).gva, 0x54321);
-	/* The rest is of real mode; software exceptions alone have a length. */
+	/* The rest is the guest's; software exceptions alone have a length. */
 	exit = decode((struct vmx_exit_info){ .event = 0x80000603, .insn_len = 1 });
-	CHECK_EQ(exit.reason, EXIT_REAL);
-	CHECK_EQ(exit.real.vector, VEC_BP);
-	CHECK_EQ(exit.real.type, EVENT_SOFT_TRAP);
+	CHECK_EQ(exit.reason, EXIT_EXCEPTION);
+	CHECK_EQ(exit.exception.vector, VEC_BP);
+	CHECK_EQ(exit.exception.type, EVENT_SOFT_TRAP);
 	CHECK_EQ(exit.insn_len, 1);
 	exit = decode((struct vmx_exit_info){ .event = 0x80000301, .insn_len = 7, .qualification = 0x4000 });
-	CHECK_EQ(exit.real.dr6, 0x4000);
+	CHECK_EQ(exit.exception.dr6, 0x4000);
 	CHECK_EQ(exit.insn_len, 0);
 }
 

@@ -95,7 +95,8 @@ static void test_unpaged(void)
 	vmx_set_cr(vcpu, 3, 0x5000);
 	CHECK_EQ(vmx_get_cr(vcpu, 3), 0x5000);
 	CHECK_EQ(vmcs[VMCS_GUEST_CR3], ROOT);
-	CHECK_EQ(vmcs[VMCS_EXCEPTIONS], 1 << VEC_UD | 1 << VEC_PF | 1 << VEC_MC);
+	CHECK_EQ(vmcs[VMCS_EXCEPTIONS],
+		 1 << VEC_DB | 1 << VEC_UD | 1 << VEC_PF | 1 << VEC_AC | 1 << VEC_MC);
 	check_enters();
 }
 

@@ -23,14 +23,15 @@ static const uint32_t svm_passthrough_msrs[] = {
  * CR4: an unsupported bit wedges QEMU's vCPU thread instead of raising #GP; CR0: paging
  * and mode changes are vmm's to check.  MWAIT bit 11 exits whether armed or not.
  * #UD: VMCALL is no instruction here, vmm looks whether it was one.  #MC: the guest must
- * not handle the host's machine checks.  RDPMC: there are no virtual counters.
+ * not handle the host's machine checks.  #DB, #AC: a guest whose stack or IDT raises them again would be
+ * in their delivery for ever, and nothing gets in between.  RDPMC: there are no virtual counters.
  */
 void svm_controls_init(struct vmcb *vmcb)
 {
 	struct vmcb_control *c = &vmcb->control;
 
 	c->intercept_cr_write = BIT(0) | BIT(4);
-	c->intercept_exceptions = BIT(VEC_UD) | BIT(VEC_MC);
+	c->intercept_exceptions = BIT(VEC_UD) | BIT(VEC_MC) | BIT(VEC_DB) | BIT(VEC_AC);
 	c->intercept_misc1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
 			     INTERCEPT_CPUID | INTERCEPT_RSM | INTERCEPT_INVD | INTERCEPT_HLT |
 			     INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR |

@@ -162,6 +162,13 @@ static void decode_reason(const struct svm_vcpu *svm, uint64_t code, struct vm_e
 		exit->reason = EXIT_CR_WRITE;
 		decode_cr(svm, code - VMEXIT_CR0_WRITE, exit);
 		break;
+	case VMEXIT_EXCP_DB: /* DR6 and DR7 are as its handler will see them */
+	case VMEXIT_EXCP_AC:
+		exit->reason = EXIT_EXCEPTION;
+		exit->exception = (struct exit_exception){
+			.vector = (uint8_t)(code - VMEXIT_EXCP_BASE), .type = EVENT_EXCEPTION,
+		};
+		break;
 	case VMEXIT_EXCP_MC:
 		/* As if it had arrived by itself, the way an NMI does. */
 		svm_host_machine_check();

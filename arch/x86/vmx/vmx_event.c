@@ -143,8 +143,11 @@ void vmx_clear_intr_shadow(struct vcpu *vcpu)
 	const uint64_t shadow = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
 	uint64_t state = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
-	if (state & shadow)
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, state & ~shadow);
+	if (!(state & shadow))
+		return;
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, state & ~shadow);
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG,
+		   vmcs_read(VMCS_GUEST_PENDING_DEBUG) & ~(uint64_t)PENDING_DEBUG_SINGLE_STEP);
 }
 
 void vmx_pend_single_step(struct vcpu *vcpu)

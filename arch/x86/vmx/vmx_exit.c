@@ -18,7 +18,7 @@
 static const struct {
 	uint8_t reason_plus_1, needs;
 } reasons[REASON_COUNT] = {
-	ROW(EXCEPTION_NMI, EXIT_REAL, QUAL | INSN | EXIT_NEEDS_EVENT | EXIT_NEEDS_ERROR),
+	ROW(EXCEPTION_NMI, EXIT_EXCEPTION, QUAL | INSN | EXIT_NEEDS_EVENT | EXIT_NEEDS_ERROR),
 	ROW(EXTERNAL_INTERRUPT, EXIT_INTR, 0),
 	ROW(TRIPLE_FAULT, EXIT_TRIPLE_FAULT, 0),
 	ROW(INTR_WINDOW, EXIT_INTR_WINDOW, 0),
@@ -74,7 +74,7 @@ unsigned vmx_exit_needs(uint32_t reason)
 
 /*
  * Only the exceptions of our exception bitmap come here, and NMIs.  A machine check that the
- * host survived needs nothing more, like an NMI.  Those that are not named exit in real mode only.
+ * host survived needs nothing more, like an NMI.
  */
 static void decode_exception(const struct vmx_exit_info *info, struct vm_exit *exit)
 {
@@ -93,8 +93,10 @@ static void decode_exception(const struct vmx_exit_info *info, struct vm_exit *e
 		exit->gva = info->qualification;
 		exit->pf.error = info->error;
 	} else {
-		exit->real = (struct exit_real){ .vector = vector, .type = type,
-						 .dr6 = vector == VEC_DB ? info->qualification : 0 };
+		exit->exception = (struct exit_exception){
+			.vector = vector, .type = type,
+			.dr6 = vector == VEC_DB ? info->qualification : 0,
+		};
 	}
 	/* Faults have no instruction length: the field holds what it held before. */
 	if (type != EVENT_SOFT_TRAP && type != EVENT_PRIV_TRAP)

@@ -28,12 +28,16 @@
 
 #define RFLAGS_IOPL (3ul << 12)
 
-/* #UD: the other vendor's hypercall.  #MC: the host's to handle.  #PF: of shadow paging. */
+/*
+ * #UD: the other vendor's hypercall.  #MC: the host's to handle.  #PF: of shadow paging.  #DB, #AC: a
+ * guest whose stack or IDT raises them again would be in their delivery for ever, and no
+ * interrupt, NMI or timer gets in between.
+ */
 uint32_t vmx_real_exceptions(const struct vmx_vcpu *v)
 {
 	if (v->real.on)
 		return ~0u;
-	return 1u << VEC_UD | 1u << VEC_MC | (v->shadow ? 1u << VEC_PF : 0);
+	return 1u << VEC_UD | 1u << VEC_MC | 1u << VEC_DB | 1u << VEC_AC | (v->shadow ? 1u << VEC_PF : 0);
 }
 
 /* ---- segments ------------------------------------------------------------------------ */
@@ -244,6 +248,4 @@ const struct virt_real_ops vmx_real_ops = {
 	.set_table = real_set_table,
 	.block_nmis = real_block_nmis,
 	.shadow_sti = real_shadow_sti,
-	.get_dr = vmx_get_dr,
-	.set_dr = vmx_set_dr,
 };

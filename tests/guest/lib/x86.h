@@ -42,10 +42,13 @@
 
 #define RFLAGS_CF (1ul << 0)
 #define RFLAGS_TF (1ul << 8)
+#define RFLAGS_RF (1ul << 16)
 #define RFLAGS_IF (1ul << 9)
 #define RFLAGS_DF (1ul << 10)
 #define RFLAGS_AC (1ul << 18)
 
+#define DR6_B0 (1ul << 0)
+#define DR6_BD (1ul << 13)
 #define DR6_BS (1ul << 14)
 
 #define MSR_SYSENTER_CS 0x174
@@ -117,17 +120,25 @@ CR_ACCESSORS(2)
 CR_ACCESSORS(3)
 CR_ACCESSORS(4)
 
-static inline unsigned long read_dr6(void)
-{
-	unsigned long v;
-	__asm__ volatile("mov %%dr6, %0" : "=r"(v));
-	return v;
-}
+#define DR_ACCESSORS(n)                                                              \
+	static inline unsigned long read_dr##n(void)                                 \
+	{                                                                            \
+		unsigned long v;                                                     \
+		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(v));                    \
+		return v;                                                            \
+	}                                                                            \
+	static inline void write_dr##n(unsigned long v)                              \
+	{                                                                            \
+		__asm__ volatile("mov %0, %%dr" #n : : "r"(v) : "memory");           \
+	}
+DR_ACCESSORS(0)
+DR_ACCESSORS(6)
+DR_ACCESSORS(7)
 
-static inline void write_dr6(unsigned long v)
-{
-	__asm__ volatile("mov %0, %%dr6" : : "r"(v));
-}
+/* Breakpoint 0 of DR7, and what ends an access to the debug registers. */
+#define DR7_EXECUTE0 0x1ul
+#define DR7_WRITE0 0x90001ul /* of 8 bytes */
+#define DR7_GD (1ul << 13)
 
 static inline unsigned long read_flags(void)
 {
