@@ -29,6 +29,8 @@ FREESTANDING := -std=gnu11 -ffreestanding -nostdinc -isystem $(shell $(CC) -prin
         -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
 DEFS := $(if $(filter 1,$(DEBUG)),-DPHYLLO_DEBUG=1,-DPHYLLO_DEBUG=0)
 CFLAGS  := $(FREESTANDING) -mcmodel=kernel -mgeneral-regs-only -O2 -g $(WARN) $(DEFS) -I. -Iinclude
+# Without the debug checks it is optimised as one program: a tenth fewer instructions, and ten seconds more.
+LTO     := $(if $(filter 1,$(DEBUG))$(findstring clang,$(CC)),,-flto=auto)
 ASFLAGS := -f elf64 -g -F dwarf -I./ -Wall -Werror
 # GNU ld for both compilers: the link script is written for it.
 LD := ld
@@ -38,17 +40,23 @@ LD := ld
 C_SRCS   := $(wildcard boot/*.c arch/x86/*.c arch/x86/svm/*.c arch/x86/vmx/*.c mm/*.c \
                        lib/*.c host/*.c vmm/*.c vmm/load/*.c)
 ASM_SRCS := $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm arch/x86/vmx/*.asm)
-OBJS     := $(C_SRCS:%.c=$(B)/obj/%.o) $(ASM_SRCS:%.asm=$(B)/obj/%.asm.o)
+C_OBJS   := $(C_SRCS:%.c=$(B)/obj/%.o)
+ASM_OBJS := $(ASM_SRCS:%.asm=$(B)/obj/%.asm.o)
+OBJS     := $(if $(LTO),$(B)/phyllo.o,$(C_OBJS)) $(ASM_OBJS)
 
 # Changes only when the commands change: everything depends on it.
 FLAGS_STAMP := $(B)/flags
-FLAGS_TEXT  := $(CC) $(CFLAGS) $(NASM) $(ASFLAGS)
+FLAGS_TEXT  := $(CC) $(CFLAGS) $(LTO) $(NASM) $(ASFLAGS)
 $(shell mkdir -p $(B); echo '$(FLAGS_TEXT)' | cmp -s - $(FLAGS_STAMP) || echo '$(FLAGS_TEXT)' > $(FLAGS_STAMP))
 
 $(B)/obj/%.o: %.c $(FLAGS_STAMP)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@$(CC) $(CFLAGS) $(LTO) -MMD -MP -c -o $@ $<
+
+$(B)/phyllo.o: $(C_OBJS)
+	@echo "  LTO   $@"
+	@$(CC) $(CFLAGS) $(LTO) -r -nostdlib -flinker-output=nolto-rel -o $@ $^
 
 $(B)/obj/%.asm.o: %.asm $(FLAGS_STAMP)
 	@mkdir -p $(@D)

@@ -143,19 +143,39 @@ static enum mmio_answer mmio_judge(struct mmu_vm *vm, struct tdp_iter *it)
 	return MMIO_STALE;
 }
 
-enum mmio_answer mmio_lookup(struct mmu_vcpu *vcpu, gfn_t gfn)
+/* A guest uses few devices, and slots seldom change: then there still is no memory, whatever the entry says. */
+static bool is_hole_again(struct mmu_vcpu *vcpu, gfn_t gfn)
+{
+	rcu_enter(vcpu->vm, &vcpu->reader);
+	bool again = vcpu->hole == gfn &&
+		     vcpu->hole_generation == memslots_get(vcpu->vm)->generation;
+
+	rcu_exit(vcpu->vm, &vcpu->reader);
+	return again;
+}
+
+static enum mmio_answer mmio_search(struct mmu_vcpu *vcpu, gfn_t gfn)
 {
 	struct mmu_reading r = { .op = MMU_OP_MMIO, .gfn = gfn, .npages = 1, .vcpu = vcpu };
 	struct mmu_vm *vm = vcpu->vm;
 	enum mmio_answer answer = MMIO_STALE;
 	struct tdp_iter it;
 
-	if (gfn >= vm->gfn_limit)
-		return MMIO_FOREIGN;
 	mmu_read_lock(vm, &r);
 	for (iter_begin(&it, vcpu->loaded, gfn, gfn + 1, 0);
 	     it.valid && answer == MMIO_STALE; iter_next(&it))
 		answer = mmio_judge(vm, &it);
+	if (answer == MMIO_CURRENT) {
+		vcpu->hole = gfn;
+		vcpu->hole_generation = memslots_get(vm)->generation;
+	}
 	mmu_read_unlock(vm, &r);
 	return answer;
+}
+
+enum mmio_answer mmio_lookup(struct mmu_vcpu *vcpu, gfn_t gfn)
+{
+	if (gfn >= vcpu->vm->gfn_limit)
+		return MMIO_FOREIGN;
+	return is_hole_again(vcpu, gfn) ? MMIO_CURRENT : mmio_search(vcpu, gfn);
 }

@@ -85,7 +85,7 @@ void mmu_vm_destroy(struct mmu_vm *vm)
 
 int mmu_vcpu_init(struct mmu_vm *vm, struct mmu_vcpu *vcpu, unsigned id)
 {
-	*vcpu = (struct mmu_vcpu){ .vm = vm, .id = id, .root = HPA_INVALID };
+	*vcpu = (struct mmu_vcpu){ .vm = vm, .id = id, .root = HPA_INVALID, .hole = ~0ul };
 	if (vm->shadow && shadow_vcpu_init(vcpu))
 		return -ENOMEM;
 	rcu_reader_add(vm, &vcpu->reader);

@@ -222,6 +222,8 @@ struct mmu_vcpu {
 	uint64_t reads, waited_for; /* times it took mmu_lock; of the fault that runs: lock.h */
 	const struct memslot *slot; /* of the last fault, as of this generation: memslot.h */
 	uint64_t slot_generation;
+	gfn_t hole;                 /* where its last fault on an MMIO entry was, as of this one: mmio.c */
+	uint64_t hole_generation;
 	struct shadow_vcpu *shadow; /* MMU_FORMAT_SHADOW */
 	struct mmu_latency_cells latency[MMU_LATENCY_VCPU_COUNT]; /* only this vCPU adds */
 };

@@ -13,7 +13,9 @@
 static void page_begin(struct vcpu *vcpu)
 {
 	intr_sync_tpr(vcpu);
-	intr_fold(vcpu);
+	/* What has been taken from there is in the APIC already. */
+	if (signal_is_set(&vcpu->signal))
+		intr_fold(vcpu);
 }
 
 /* Any access may have brought the timer on, and an interrupt with it. */

@@ -334,6 +334,7 @@ bool decode_insn(struct insn *insn, unsigned code_size)
 	struct cursor c = { .insn = insn, .code_size = code_size };
 
 	insn->kind = INSN_UNKNOWN;
+	insn->code_size = (uint8_t)code_size;
 	insn->segment = SEG_DS;
 	insn->cr = insn->gpr = insn->operand_size = insn->reg_size = 0;
 	insn->in_memory = insn->rep = insn->lock = insn->gpr_high = insn->to_reg = insn->has_imm = false;

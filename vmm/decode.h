@@ -96,6 +96,7 @@ struct insn {
 	int64_t imm;          /* sign-extended */
 	struct insn_mem mem;
 
+	uint8_t code_size;    /* of the segment that it was decoded for: 2, 4 or 8 */
 	uint8_t bytes[INSN_MAX];
 	uint8_t count;        /* how many of bytes were there to decode */
 };

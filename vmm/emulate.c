@@ -32,6 +32,7 @@
 /* What brought us here. */
 struct access {
 	gpa_t gpa;
+	uint8_t access; /* ACC_R or ACC_W */
 	bool memory; /* a write to memory that no mapping permits; else a device */
 	bool any;    /* or a segment's limit that is not the guest's: gpa is not known */
 };
@@ -70,7 +71,7 @@ static uint64_t sign_extend(uint64_t value, unsigned bytes)
 
 static bool reads_memory(const struct insn *insn)
 {
-	return insn->to_reg || (insn->kind != INSN_MOV && insn->kind != INSN_SETCC);
+	return insn->to_reg || insn->kind != INSN_SETCC;
 }
 
 static bool writes_memory(const struct insn *insn)
@@ -110,18 +111,18 @@ static uint64_t compare_exchange_8b(struct vcpu *vcpu, uint64_t memory)
 	return memory;
 }
 
+static uint64_t source_of(const struct vcpu *vcpu, const struct insn *insn)
+{
+	return insn->has_imm ? (uint64_t)insn->imm : read_register(vcpu, insn);
+}
+
 /* The new value of memory; registers and flags change. */
 static uint64_t compute(struct vcpu *vcpu, const struct insn *insn, uint64_t memory)
 {
-	uint64_t source = insn->has_imm ? (uint64_t)insn->imm : read_register(vcpu, insn);
+	uint64_t source = source_of(vcpu, insn);
 	uint64_t *rflags = &vcpu->regs.rflags, result;
 
 	switch (insn->kind) {
-	case INSN_MOV:
-		if (!insn->to_reg)
-			return source;
-		write_register(vcpu, insn, memory);
-		return memory;
 	case INSN_MOVZX:
 		write_register(vcpu, insn, memory);
 		return memory;
@@ -156,6 +157,19 @@ static uint64_t compute(struct vcpu *vcpu, const struct insn *insn, uint64_t mem
 static bool is_locked(const struct insn *insn)
 {
 	return insn->lock || insn->kind == INSN_XCHG;
+}
+
+/* What drivers do, nearly always. */
+static enum outcome execute_mov(struct vcpu *vcpu, const struct insn *insn, const struct operand *op)
+{
+	uint64_t value = 0;
+
+	if (!insn->to_reg)
+		return operand_write(vcpu, op, source_of(vcpu, insn)) ? DONE : AGAIN;
+	if (!operand_read(vcpu, op, &value))
+		return AGAIN;
+	write_register(vcpu, insn, value);
+	return DONE;
 }
 
 /* Read, compute, write; registers are as before where it did not come to its end. */
@@ -195,19 +209,30 @@ static bool is_permitted(struct vcpu *vcpu, const struct operand *op, unsigned a
 	return true;
 }
 
+/* The processor has translated and checked the operand already, unless it was about to do less with it. */
+static bool is_known(struct vcpu *vcpu, const struct insn *insn, const struct access *a,
+		     uint64_t offset, unsigned access, struct operand *op)
+{
+	return !a->any && a->access == access &&
+	       operand_at(vcpu, insn_linear_in(vcpu, insn->code_size, insn->segment, offset),
+			  insn->operand_size, a->gpa, op);
+}
+
 static enum outcome emulate_plain(struct vcpu *vcpu, const struct insn *insn, const struct access *a)
 {
 	uint64_t offset = decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
+	unsigned access = writes_memory(insn) ? ACC_W : ACC_R;
 	struct operand op;
 
-	if (!operand_locate(vcpu, insn->segment, offset, insn->operand_size,
-			    writes_memory(insn) ? ACC_W : ACC_R, &op))
+	if (!is_known(vcpu, insn, a, offset, access, &op)) {
+		if (!operand_locate(vcpu, insn->segment, offset, insn->operand_size, access, &op))
+			return AGAIN;
+		if (!a->any && !operand_contains(&op, a->gpa))
+			return RACED;
+	}
+	if ((a->any || a->memory) && !is_permitted(vcpu, &op, access))
 		return AGAIN;
-	if ((a->any || a->memory) && !is_permitted(vcpu, &op, writes_memory(insn) ? ACC_W : ACC_R))
-		return AGAIN;
-	if (!a->any && !operand_contains(&op, a->gpa))
-		return RACED;
-	return execute(vcpu, insn, &op);
+	return insn->kind == INSN_MOV ? execute_mov(vcpu, insn, &op) : execute(vcpu, insn, &op);
 }
 
 /* ---- strings -------------------------------------------------------------------------- */
@@ -315,13 +340,17 @@ enum fetched {
 	FETCH_STOPPED,
 };
 
-static enum fetched fetch(struct vcpu *vcpu, struct insn *insn)
+/* *out: it is in anew, or was remembered. */
+static enum fetched fetch(struct vcpu *vcpu, struct insn *anew, const struct insn **out)
 {
 	struct insn_fault f;
-	int err = insn_fetch_fault(vcpu, insn, &f);
+	int err;
 
+	*out = insn_remembered(vcpu);
+	err = *out ? 0 : insn_fetch_fault(vcpu, anew, &f);
+	*out = *out ? *out : anew;
 	if (!err)
-		return insn_has_mem(insn->kind) || insn->kind >= INSN_STOS ? FETCHED : FETCH_UNKNOWN;
+		return insn_has_mem((*out)->kind) || (*out)->kind >= INSN_STOS ? FETCHED : FETCH_UNKNOWN;
 	if (err == -ENOEXEC)
 		return FETCH_UNKNOWN;
 	if (err == -EFAULT) {
@@ -354,8 +383,9 @@ static void emulate(struct vcpu *vcpu, const struct insn *insn, const struct acc
 
 void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
 {
-	struct access a = { .gpa = pf->gpa };
-	struct insn insn;
+	struct access a = { .gpa = pf->gpa, .access = pf->access };
+	const struct insn *insn;
+	struct insn anew;
 
 	if ((pf->access & ACC_X) || pf->gpt_walk || vcpu->inject.valid) {
 		vm_stop_report(vcpu, "%s in a device, at guest-physical 0x%lx",
@@ -365,12 +395,12 @@ void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
 			       pf->gpa);
 		return;
 	}
-	switch (fetch(vcpu, &insn)) {
+	switch (fetch(vcpu, &anew, &insn)) {
 	case FETCHED:
-		emulate(vcpu, &insn, &a);
+		emulate(vcpu, insn, &a);
 		break;
 	case FETCH_UNKNOWN:
-		insn_stop(vcpu, &insn, "cannot emulate the instruction that accessed a device");
+		insn_stop(vcpu, insn, "cannot emulate the instruction that accessed a device");
 		break;
 	default:
 		break;
@@ -379,14 +409,15 @@ void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
 
 bool emulate_memory_write(struct vcpu *vcpu, const struct page_fault *pf)
 {
-	struct access a = { .gpa = pf->gpa, .memory = true };
-	struct insn insn;
+	struct access a = { .gpa = pf->gpa, .access = pf->access, .memory = true };
+	const struct insn *insn;
+	struct insn anew;
 
 	if (vcpu->inject.valid)
 		return false;
-	switch (fetch(vcpu, &insn)) {
+	switch (fetch(vcpu, &anew, &insn)) {
 	case FETCHED:
-		emulate(vcpu, &insn, &a);
+		emulate(vcpu, insn, &a);
 		return true;
 	case FETCH_UNKNOWN:
 		return false;
@@ -398,14 +429,15 @@ bool emulate_memory_write(struct vcpu *vcpu, const struct page_fault *pf)
 void emulate_access(struct vcpu *vcpu)
 {
 	struct access a = { .any = true };
-	struct insn insn;
+	const struct insn *insn;
+	struct insn anew;
 
-	switch (fetch(vcpu, &insn)) {
+	switch (fetch(vcpu, &anew, &insn)) {
 	case FETCHED:
-		emulate(vcpu, &insn, &a);
+		emulate(vcpu, insn, &a);
 		break;
 	case FETCH_UNKNOWN:
-		insn_stop(vcpu, &insn, "cannot emulate the instruction that faulted in real mode");
+		insn_stop(vcpu, insn, "cannot emulate the instruction that faulted in real mode");
 		break;
 	default:
 		break;

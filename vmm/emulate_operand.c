@@ -79,6 +79,17 @@ bool operand_locate(struct vcpu *vcpu, unsigned seg, uint64_t offset, unsigned s
 	       locate_piece(vcpu, seg, gva, size - first, access, &op->piece[1]);
 }
 
+bool operand_at(struct vcpu *vcpu, gva_t gva, unsigned size, gpa_t gpa, struct operand *op)
+{
+	if (((gva ^ gpa) & ~PAGE_MASK) || (gpa & ~PAGE_MASK) + size > PAGE_SIZE)
+		return false;
+	op->pieces = 1;
+	op->piece[0].gpa = gpa;
+	op->piece[0].size = (uint8_t)size;
+	op->piece[0].device = mmio_find(vcpu, gpa);
+	return true;
+}
+
 bool operand_in_device(const struct operand *op)
 {
 	return op->piece[0].device || (op->pieces == 2 && op->piece[1].device);
@@ -100,25 +111,38 @@ static unsigned device_step(unsigned size)
 	return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
+static bool device_step_access(struct vcpu *vcpu, const struct operand_piece *p, unsigned done,
+			       unsigned size, bool write, uint64_t *value)
+{
+	uint64_t offset = p->gpa + done - p->device->base;
+
+	if (offset + size > p->device->size)
+		return false;
+	*value &= insn_mask(size);
+	if (write)
+		return p->device->write(vcpu, offset, size, *value);
+	bool ok = p->device->read(vcpu, offset, size, value);
+
+	*value &= insn_mask(size);
+	return ok;
+}
+
 static bool device_access(struct vcpu *vcpu, const struct operand_piece *p, bool write,
 			  uint64_t *value)
 {
-	unsigned step, done;
+	unsigned step = device_step(p->size), done;
 
+	/* As good as always. */
+	if (step == p->size)
+		return device_step_access(vcpu, p, 0, step, write, value);
 	for (done = 0; done < p->size; done += step) {
-		uint64_t offset = p->gpa + done - p->device->base, part = 0;
-		bool ok;
+		uint64_t part = *value >> 8 * done;
 
 		step = device_step(p->size - done);
-		if (offset + step > p->device->size)
-			return false;
-		part = *value >> 8 * done & insn_mask(step);
-		ok = write ? p->device->write(vcpu, offset, step, part)
-			   : p->device->read(vcpu, offset, step, &part);
-		if (!ok)
+		if (!device_step_access(vcpu, p, done, step, write, &part))
 			return false;
 		*value &= ~(insn_mask(step) << 8 * done);
-		*value |= (part & insn_mask(step)) << 8 * done;
+		*value |= part << 8 * done;
 	}
 	return true;
 }

@@ -28,6 +28,11 @@ struct operand {
  */
 bool operand_locate(struct vcpu *vcpu, unsigned seg, uint64_t offset, unsigned size,
 		    unsigned access, struct operand *op);
+/*
+ * The same for one that the processor translated itself, and of which it said that it lies, whole or in
+ * part, at gpa.  false: it cannot be all there, locate it.
+ */
+bool operand_at(struct vcpu *vcpu, gva_t gva, unsigned size, gpa_t gpa, struct operand *op);
 bool operand_in_device(const struct operand *op);
 bool operand_contains(const struct operand *op, gpa_t gpa);
 

@@ -83,15 +83,20 @@ unsigned insn_code_size(struct vcpu *vcpu)
 }
 
 /* In 64-bit code only FS and GS have a base; elsewhere addresses are 32 bits. */
-gva_t insn_linear(struct vcpu *vcpu, unsigned seg, uint64_t offset)
+gva_t insn_linear_in(struct vcpu *vcpu, unsigned code_size, unsigned seg, uint64_t offset)
 {
-	bool long_mode = insn_code_size(vcpu) == 8;
+	bool long_mode = code_size == 8;
 	struct vm_segment s;
 
 	if (long_mode && seg != SEG_FS && seg != SEG_GS)
 		return offset;
 	virt->get_segment(vcpu, seg, &s);
 	return long_mode ? s.base + offset : (uint32_t)(s.base + offset);
+}
+
+gva_t insn_linear(struct vcpu *vcpu, unsigned seg, uint64_t offset)
+{
+	return insn_linear_in(vcpu, insn_code_size(vcpu), seg, offset);
 }
 
 /* ---- fetching and decoding ------------------------------------------------------------ */
@@ -107,10 +112,22 @@ static struct insn_memo *memo_of(struct vcpu *vcpu, const struct vm_code *code)
 	return &vcpu->memos[code->gva / 2 % INSN_MEMOS];
 }
 
-static bool memo_holds(struct vcpu *vcpu, const struct insn_memo *m, const struct vm_code *code)
+static const struct insn *remembered(struct vcpu *vcpu, const struct vm_code *code)
 {
+	const struct insn_memo *m = memo_of(vcpu, code);
+
 	return m->valid && is_same_code(&m->code, code) &&
-	       mmu_memo_holds(vcpu->mmu.vm, &m->where, m->insn.bytes, m->insn.len);
+			       mmu_memo_holds(vcpu->mmu.vm, &m->where, m->insn.bytes, m->insn.len)
+		       ? &m->insn
+		       : NULL;
+}
+
+const struct insn *insn_remembered(struct vcpu *vcpu)
+{
+	struct vm_code code;
+
+	virt->get_code(vcpu, &code);
+	return remembered(vcpu, &code);
 }
 
 /* One that lies in a single page. */
@@ -158,11 +175,11 @@ int insn_fetch_fault(struct vcpu *vcpu, struct insn *insn, struct insn_fault *f)
 	struct vm_code code;
 
 	virt->get_code(vcpu, &code);
-	const struct insn_memo *m = memo_of(vcpu, &code);
+	const struct insn *known = remembered(vcpu, &code);
 
-	if (!memo_holds(vcpu, m, &code))
+	if (!known)
 		return fetch(vcpu, &code, insn, f);
-	*insn = m->insn;
+	*insn = *known;
 	return 0;
 }
 
@@ -199,17 +216,14 @@ static void skip_anew(struct vcpu *vcpu)
 
 void insn_skip(struct vcpu *vcpu)
 {
-	struct vm_code code;
-
 	if (vcpu->exit.insn_len) {
 		vcpu_skip(vcpu, vcpu->exit.insn_len);
 		return;
 	}
-	virt->get_code(vcpu, &code);
-	const struct insn_memo *m = memo_of(vcpu, &code);
+	const struct insn *insn = insn_remembered(vcpu);
 
-	if (memo_holds(vcpu, m, &code))
-		vcpu_skip(vcpu, m->insn.len);
+	if (insn)
+		vcpu_skip(vcpu, insn->len);
 	else
 		skip_anew(vcpu);
 }

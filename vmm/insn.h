@@ -21,6 +21,9 @@ int insn_fetch(struct vcpu *vcpu, struct insn *insn);
 /* Tells more: -EFAULT is a #PF for the guest, as in f; other errors as in insn_read(). */
 int insn_fetch_fault(struct vcpu *vcpu, struct insn *insn, struct insn_fault *f);
 
+/* It was fetched and decoded before, and is what is there now; NULL: insn_fetch() it. */
+const struct insn *insn_remembered(struct vcpu *vcpu);
+
 /* Stop the VM because of these bytes: reason, RIP, and the bytes themselves. */
 void insn_stop(struct vcpu *vcpu, const struct insn *insn, const char *reason);
 
@@ -45,5 +48,6 @@ int insn_write(struct vcpu *vcpu, gva_t gva, const void *buf, unsigned size,
 
 /* 2, 4 or 8: the code segment's default operand and address size. */
 unsigned insn_code_size(struct vcpu *vcpu);
-/* The linear address of an offset in a segment (enum vm_seg). */
+/* The linear address of an offset in a segment (enum vm_seg); with the size of the code, or looking it up. */
+gva_t insn_linear_in(struct vcpu *vcpu, unsigned code_size, unsigned seg, uint64_t offset);
 gva_t insn_linear(struct vcpu *vcpu, unsigned seg, uint64_t offset);

@@ -49,7 +49,8 @@ void intr_post(struct vcpu *vcpu, uint32_t events)
 
 void intr_post_vector(struct vcpu *vcpu, uint8_t vector)
 {
-	carry_out(vcpu, signal_post_irr(&vcpu->signal, &vcpu->mmu, vector, INTR_CHECK));
+	carry_out(vcpu, signal_post_irr(&vcpu->signal, &vcpu->mmu, vector,
+					INTR_CHECK | INTR_VECTOR));
 }
 
 /* Whoever takes INTR_START away, the vCPU or an INIT, lets the next one have vcpu->start. */
@@ -114,10 +115,12 @@ static void alarm_set(struct vcpu *vcpu, uint64_t at)
 
 void intr_apic_changed(struct vcpu *vcpu)
 {
+	uint32_t address = lapic_address(&vcpu->lapic);
+
 	alarm_set(vcpu, lapic_timer_deadline(&vcpu->lapic));
 	/* release: before anything that the guest says to other vCPUs after this */
-	atomic_store_explicit(&vcpu->lapic_address, lapic_address(&vcpu->lapic),
-			      memory_order_release);
+	if (address != atomic_load_explicit(&vcpu->lapic_address, memory_order_relaxed))
+		atomic_store_explicit(&vcpu->lapic_address, address, memory_order_release);
 }
 
 static void timer_expired(struct vcpu *vcpu)
@@ -195,7 +198,7 @@ static void deliver_interrupt(struct vcpu *vcpu)
 
 void intr_fold(struct vcpu *vcpu)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(vcpu->lapic.irr); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(vcpu->lapic.irr.word); i++) {
 		uint32_t vectors = signal_take_irr(&vcpu->signal, i);
 
 		if (vectors)
@@ -212,10 +215,10 @@ static void deliver(struct vcpu *vcpu, uint32_t events)
 	if (events & INTR_TIMER)
 		timer_expired(vcpu);
 	bool nmi_waits = (events & INTR_NMI) && !deliver_nmi(vcpu);
-	if (events & (INTR_CHECK | INTR_TIMER)) {
+	if (events & INTR_VECTOR)
 		intr_fold(vcpu);
+	if (events & (INTR_CHECK | INTR_TIMER))
 		deliver_interrupt(vcpu);
-	}
 	if (nmi_waits) {
 		intr_raise(vcpu, INTR_NMI);
 		virt->request_nmi_window(vcpu, true);
@@ -311,7 +314,7 @@ void intr_halt(struct vcpu *vcpu)
 		return;
 	vcpu->halts++;
 	set_activity(vcpu, VCPU_HALTED);
-	intr_raise(vcpu, INTR_TIMER);
+	intr_raise(vcpu, lapic_timer_runs(&vcpu->lapic) ? INTR_TIMER : INTR_CHECK);
 }
 
 bool intr_can_wake(struct vcpu *vcpu)

@@ -23,6 +23,7 @@ enum intr_event {
 	INTR_INIT = 1 << 4,
 	INTR_STARTUP = 1 << 5, /* with its vector from INTR_VECTOR_SHIFT on */
 	INTR_START = 1 << 6,   /* PHYLLO_HC_VCPU_START: vcpu->start */
+	INTR_VECTOR = 1 << 7,  /* others sent vectors: intr_fold() */
 };
 #define INTR_VECTOR_SHIFT 24
 #define INTR_VECTOR_MASK (0xffu << INTR_VECTOR_SHIFT)

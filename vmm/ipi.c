@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * See ipi.h.  A sender looks at addresses that the receivers published, and posts; it never touches
- * another vCPU's APIC.
+ * another vCPU's APIC.  What it sends to itself needs no post.
  */
 #include "vmm/ipi.h"
 
 #include "vmm/intr.h"
 #include "vmm/vm.h"
 
-static void arrive(struct vcpu *target, const struct lapic_ipi *ipi)
+static void vector_arrives(struct vcpu *vcpu, struct vcpu *target, uint8_t vector)
+{
+	if (target != vcpu) {
+		intr_post_vector(target, vector);
+		return;
+	}
+	lapic_accept(&vcpu->lapic, vector);
+	intr_raise(vcpu, INTR_CHECK);
+}
+
+static void arrive(struct vcpu *vcpu, struct vcpu *target, const struct lapic_ipi *ipi)
 {
 	switch (ipi->delivery) {
 	case LAPIC_FIXED:
 	case LAPIC_LOWEST:
-		intr_post_vector(target, ipi->vector);
+		vector_arrives(vcpu, target, ipi->vector);
 		break;
 	case LAPIC_NMI:
 		intr_post(target, INTR_NMI);
@@ -52,7 +62,7 @@ static void send_lowest(struct vcpu *vcpu, const struct lapic_ipi *ipi)
 		    !lapic_address_accepts(address))
 			continue;
 		atomic_store_explicit(&vm->group.lowest, id + 1, memory_order_relaxed);
-		arrive(target, ipi);
+		arrive(vcpu, target, ipi);
 		return;
 	}
 }
@@ -72,6 +82,6 @@ void ipi_send(struct vcpu *vcpu)
 		struct vcpu *target = vm->vcpus[i];
 
 		if (lapic_is_addressed(address_of(target), &ipi, target == vcpu))
-			arrive(target, &ipi);
+			arrive(vcpu, target, &ipi);
 	}
 }

@@ -42,35 +42,44 @@ void lapic_init(struct lapic *l, uint8_t id, bool bsp)
 
 /* ---- interrupts and priorities --------------------------------------------------- */
 
-static int highest(const uint32_t bits[8])
+static int highest(const struct lapic_vectors *v)
 {
-	for (int i = 8; i-- > 0;)
-		if (bits[i])
-			return 32 * i + 31 - __builtin_clz(bits[i]);
-	return -1;
+	if (!v->some)
+		return -1;
+	int word = 31 - __builtin_clz(v->some);
+
+	return 32 * word + 31 - __builtin_clz(v->word[word]);
 }
 
-static void bit_set(uint32_t bits[8], uint8_t vector)
+static void vectors_add(struct lapic_vectors *v, unsigned word, uint32_t bits)
 {
-	bits[vector / 32] |= 1u << vector % 32;
+	v->word[word] |= bits;
+	v->some |= 1u << word;
 }
 
-static void bit_clear(uint32_t bits[8], uint8_t vector)
+static void bit_set(struct lapic_vectors *v, uint8_t vector)
 {
-	bits[vector / 32] &= ~(1u << vector % 32);
+	vectors_add(v, vector / 32, 1u << vector % 32);
+}
+
+static void bit_clear(struct lapic_vectors *v, uint8_t vector)
+{
+	v->word[vector / 32] &= ~(1u << vector % 32);
+	if (!v->word[vector / 32])
+		v->some &= ~(1u << vector / 32);
 }
 
 /* The priority class of the highest vector; 0 for none, as no interrupt has class 0. */
-static unsigned highest_class(const uint32_t bits[8])
+static unsigned highest_class(const struct lapic_vectors *v)
 {
-	int vector = highest(bits);
+	int vector = highest(v);
 
 	return vector < 0 ? 0 : (unsigned)vector >> 4;
 }
 
 static uint8_t ppr(const struct lapic *l)
 {
-	unsigned in_service = highest_class(l->isr);
+	unsigned in_service = highest_class(&l->isr);
 
 	return l->tpr >> 4 >= in_service ? l->tpr : (uint8_t)(in_service << 4);
 }
@@ -78,8 +87,8 @@ static uint8_t ppr(const struct lapic *l)
 /* SDM vol. 3A, 11.6.2.4 */
 static uint8_t apr(const struct lapic *l)
 {
-	unsigned task = l->tpr >> 4, in_service = highest_class(l->isr);
-	unsigned requested = highest_class(l->irr);
+	unsigned task = l->tpr >> 4, in_service = highest_class(&l->isr);
+	unsigned requested = highest_class(&l->irr);
 
 	if (task >= requested && task > in_service)
 		return l->tpr;
@@ -105,19 +114,19 @@ void lapic_accept(struct lapic *l, uint8_t vector)
 	if (vector < FIRST_VECTOR)
 		error(l, LAPIC_ERROR_RECEIVE_VECTOR);
 	else
-		bit_set(l->irr, vector);
+		bit_set(&l->irr, vector);
 }
 
 /* No sender gets below FIRST_VECTOR: lapic_get_ipi(). */
 void lapic_accept_word(struct lapic *l, unsigned word, uint32_t vectors)
 {
-	if (l->svr & LAPIC_SVR_ENABLE)
-		l->irr[word] |= vectors;
+	if (vectors && (l->svr & LAPIC_SVR_ENABLE))
+		vectors_add(&l->irr, word, vectors);
 }
 
 int lapic_pending(const struct lapic *l)
 {
-	int vector = highest(l->irr);
+	int vector = highest(&l->irr);
 
 	if (vector < 0 || !lapic_is_enabled(l) || vector >> 4 <= ppr(l) >> 4)
 		return -1;
@@ -126,30 +135,30 @@ int lapic_pending(const struct lapic *l)
 
 bool lapic_held_by_tpr(const struct lapic *l)
 {
-	unsigned requested = highest_class(l->irr);
+	unsigned requested = highest_class(&l->irr);
 
-	return lapic_is_enabled(l) && requested > highest_class(l->isr) &&
+	return lapic_is_enabled(l) && requested > highest_class(&l->isr) &&
 	       requested <= l->tpr >> 4;
 }
 
 void lapic_acknowledge(struct lapic *l, uint8_t vector)
 {
-	bit_clear(l->irr, vector);
-	bit_set(l->isr, vector);
+	bit_clear(&l->irr, vector);
+	bit_set(&l->isr, vector);
 }
 
 void lapic_put_back(struct lapic *l, uint8_t vector)
 {
-	bit_clear(l->isr, vector);
-	bit_set(l->irr, vector);
+	bit_clear(&l->isr, vector);
+	bit_set(&l->irr, vector);
 }
 
 static void eoi(struct lapic *l)
 {
-	int vector = highest(l->isr);
+	int vector = highest(&l->isr);
 
 	if (vector >= 0)
-		bit_clear(l->isr, (uint8_t)vector);
+		bit_clear(&l->isr, (uint8_t)vector);
 }
 
 /* ---- registers ------------------------------------------------------------------- */
@@ -232,11 +241,11 @@ static bool read_array(const struct lapic *l, unsigned offset, uint32_t *value)
 	if (is_lvt(offset))
 		*value = l->lvt[lvt_index(offset)];
 	else if (offset >= LAPIC_ISR && offset < LAPIC_TMR)
-		*value = l->isr[(offset - LAPIC_ISR) / 16];
+		*value = l->isr.word[(offset - LAPIC_ISR) / 16];
 	else if (offset >= LAPIC_TMR && offset < LAPIC_IRR)
 		*value = 0; /* nothing is level-triggered */
 	else if (offset >= LAPIC_IRR && offset < LAPIC_ESR)
-		*value = l->irr[(offset - LAPIC_IRR) / 16];
+		*value = l->irr.word[(offset - LAPIC_IRR) / 16];
 	else
 		return false;
 	return true;

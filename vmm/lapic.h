@@ -82,12 +82,18 @@ struct lapic_timer {
 	uint32_t divide;  /* the register */
 };
 
+/* A bit per vector. */
+struct lapic_vectors {
+	uint32_t word[8];
+	uint32_t some; /* which of them are not 0 */
+};
+
 struct lapic {
 	uint64_t base;    /* IA32_APIC_BASE */
 	uint8_t id;
 	uint8_t tpr;
 	uint32_t ldr, dfr, svr;
-	uint32_t isr[8], irr[8];
+	struct lapic_vectors isr, irr;
 	uint32_t esr;     /* as read */
 	uint32_t errors;  /* since the last write to ESR */
 	uint32_t icr_low, icr_high;
@@ -152,6 +158,11 @@ bool lapic_address_accepts(uint32_t address);
 bool lapic_timer_advance(struct lapic *l, uint64_t now);
 /* The same, into IRR. */
 void lapic_timer_update(struct lapic *l, uint64_t now);
+/* It counts, masked or not. */
+static inline bool lapic_timer_runs(const struct lapic *l)
+{
+	return l->timer.left;
+}
 /* When the timer will next want to interrupt; LAPIC_NEVER. */
 uint64_t lapic_timer_deadline(const struct lapic *l);
 uint32_t lapic_timer_current(const struct lapic *l, uint64_t now);

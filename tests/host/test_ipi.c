@@ -232,12 +232,27 @@ static void machine(void)
 	}
 }
 
+/* Its own it has in its APIC at once. */
+static void take_own(struct vcpu *vcpu)
+{
+	int vector = lapic_pending(&vcpu->lapic);
+
+	if (vector < 0)
+		return;
+	CHECK_EQ(vcpu->pending, INTR_CHECK);
+	vcpu->pending = 0;
+	lapic_acknowledge(&vcpu->lapic, (uint8_t)vector);
+	lapic_write(&vcpu->lapic, LAPIC_EOI, 0, 0);
+	intr_post_vector(vcpu, (uint8_t)vector);
+}
+
 static void send(unsigned from, uint32_t high, uint32_t low)
 {
 	memset(arrived, 0, sizeof(arrived));
 	vcpus[from].lapic.icr_high = high;
 	vcpus[from].lapic.icr_low = low;
 	ipi_send(&vcpus[from]);
+	take_own(&vcpus[from]);
 }
 
 /* Who got a vector, one bit each. */

@@ -158,6 +158,8 @@ bool svm_request_intr_window(struct vcpu *vcpu, bool on)
 	bool shadow = on && (c->int_state & VMCB_INT_SHADOW);
 
 	on = on && !shadow;
+	if (on == !!(c->int_ctl & VMCB_V_IRQ))
+		return !shadow;
 	if (on) {
 		c->int_ctl |= VMCB_V_IRQ | VMCB_V_IGN_TPR | VMCB_V_PRIO_MASK;
 		c->intercept_misc1 |= INTERCEPT_VINTR;
@@ -209,8 +211,11 @@ void svm_set_cr8(struct vcpu *vcpu, unsigned priority)
 void svm_trap_cr8_write(struct vcpu *vcpu, bool on)
 {
 	struct vmcb_control *c = &svm_of(vcpu)->vmcb->control;
+	uint16_t writes = (uint16_t)(on ? c->intercept_cr_write | 1u << 8
+					: c->intercept_cr_write & ~(1u << 8));
 
-	c->intercept_cr_write = (uint16_t)(on ? c->intercept_cr_write | 1u << 8
-					      : c->intercept_cr_write & ~(1u << 8));
+	if (writes == c->intercept_cr_write)
+		return;
+	c->intercept_cr_write = writes;
 	c->clean &= ~VMCB_CLEAN_INTERCEPTS;
 }

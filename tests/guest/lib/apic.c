@@ -73,6 +73,11 @@ void apic_begin(void)
 	memset(&irq, 0, sizeof(irq));
 	apic_base = rdmsr(MSR_APIC_BASE) & APIC_BASE_ADDRESS;
 	apic_reset();
+	/* What a timer of the test before requested while it was being stopped. */
+	sti();
+	__asm__ volatile("nop");
+	cli();
+	memset(&irq, 0, sizeof(irq));
 }
 
 void apic_timer(uint32_t lvt, uint32_t divide, uint32_t count)
