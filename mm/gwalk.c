@@ -10,11 +10,10 @@
 #include "mm/gwalk.h"
 
 #include "mm/guest_table.h"
+#include "mm/invalidate.h"
+#include "mm/lock.h"
 
 #define BITS(high, low) ((~0ul >> (63 - (high))) & (~0ul << (low)))
-
-/* The width of an address in an entry; what of it is reserved depends on the VM. */
-#define GPTE_ADDRESS BITS(51, 12)
 
 #define LONG_MODE_LEVELS                                                              \
 	[1] = { .shift = 12, .index_bits = 9 },                                       \
@@ -112,25 +111,6 @@ static uint32_t pf_error(const struct gwalk *w, uint32_t why)
 	return why;
 }
 
-struct gwalk_entry gwalk_decode(enum gwalk_mode_id mode, unsigned level, uint64_t reserved,
-				uint64_t gpte)
-{
-	const struct gwalk_level *l = &gwalk_modes[mode].level[level];
-	struct gwalk_entry e = { .present = gpte & GPTE_P, .access = ACC_RWX | ACC_USER };
-
-	e.leaf = level == 1 || (l->may_be_leaf && (gpte & GPTE_HUGE));
-	reserved |= l->reserved | (e.leaf && level > 1 ? l->leaf_reserved : 0);
-	e.reserved = gpte & reserved;
-	if (!l->no_rights) {
-		e.access &= ~(gpte & GPTE_W ? 0 : ACC_W);
-		e.access &= ~(gpte & GPTE_U ? 0 : ACC_USER);
-		e.access &= ~(gpte & GPTE_NX ? ACC_X : 0);
-	}
-	e.address = gpte & GPTE_ADDRESS;
-	e.address &= e.leaf ? ~((1ul << l->shift) - 1) : ~0ul;
-	return e;
-}
-
 /* The rights of the whole path against the access. */
 static bool is_permitted(const struct gwalk *w)
 {
@@ -150,39 +130,85 @@ static bool is_permitted(const struct gwalk *w)
 	return !(w->p->cr4 & CR4_SMAP) || w->p->ac;
 }
 
-/* The entry of a level, in the table at this address. */
-static int read_entry(struct mmu_vm *vm, struct gwalk *w, gpa_t table, unsigned level)
-{
-	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
-	const struct gwalk_level *l = &mode->level[level];
-	uint64_t index = (w->gva >> l->shift) & ((1ul << l->index_bits) - 1);
-	int err;
+/* ---- reading entries ---------------------------------------------------------------- */
 
-	w->at[level] = GPA_INVALID;
-	w->gpte[level] = 0;
-	if (w->pdpte && w->mode == GWALK_PAE && level == mode->levels) {
-		w->gpte[level] = w->pdpte[index];
-		return 0;
-	}
-	err = mmu_read_guest(vm, table + index * mode->entry_size, &w->gpte[level],
-			     mode->entry_size);
-	if (!err)
-		w->at[level] = table + index * mode->entry_size;
+/* An invalidation that runs may have changed some of its part already. */
+void gwalk_tables_check(struct mmu_vm *vm, struct gwalk_tables *t)
+{
+	uint64_t sequence = invalidate_snapshot(vm);
+
+	assert_held_read(&vm->mmu_lock);
+	if (t->sequence != sequence || vm->invalidate.active)
+		*t = (struct gwalk_tables){ .sequence = sequence };
+}
+
+const void *gwalk_table(struct mmu_vm *vm, struct gwalk_tables *t, gpa_t gpa, unsigned level)
+{
+	assert_held_read(&vm->mmu_lock);
+	if (t->gpa[level] == gpa && t->va[level])
+		return t->va[level];
+	const unsigned char *page = guest_page_va(vm, gpa >> PAGE_SHIFT);
+
+	/* PAE's topmost is smaller than a page. */
+	t->va[level] = page ? page + (gpa & ~PAGE_MASK) : NULL;
+	t->gpa[level] = gpa;
+	return t->va[level];
+}
+
+/* Not in memory, or not yet there: as somebody who waits for the page. */
+NO_THREAD_SAFETY_ANALYSIS
+static int read_missing(struct mmu_vm *vm, struct gwalk *w, gpa_t at, unsigned level)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	unsigned size = gwalk_modes[w->mode].entry_size;
+
+	mmu_glance_unlock(vm);
+	int err = mmu_read_guest(vm, at, &w->gpte[level], size);
+
+	mmu_glance_lock(vm);
+	gwalk_tables_check(vm, w->tables);
+	w->at[level] = err ? GPA_INVALID : at;
 	if (err != -EFAULT)
 		return err;
-	w->gpte[level] = mode->entry_size == 8 ? ~0ul : ~0u;
+	w->gpte[level] = size == 8 ? ~0ul : ~0u;
 	return w->open_bus ? 0 : -EIO;
 }
 
-/* Down to the leaf; what the entries permit is gathered and not yet judged. */
-static int walk_down(struct mmu_vm *vm, struct gwalk *w)
+/* The entry of a level, in the table at this address. */
+static int read_entry(struct mmu_vm *vm, struct gwalk *w, gpa_t table, unsigned level)
+	REQUIRES_SHARED(vm->mmu_lock)
 {
-	gpa_t table = w->p->cr3 & gwalk_modes[w->mode].cr3_address;
-	unsigned level = gwalk_modes[w->mode].levels, access = ACC_RWX | ACC_USER;
+	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
+	const struct gwalk_level *l = &mode->level[level];
+	unsigned index = (w->gva >> l->shift) & ((1u << l->index_bits) - 1);
+
+	w->gpte[level] = 0;
+	if (w->pdpte && w->mode == GWALK_PAE && level == mode->levels) {
+		w->at[level] = GPA_INVALID;
+		w->gpte[level] = w->pdpte[index];
+		return 0;
+	}
+	w->at[level] = table + index * mode->entry_size;
+	const void *entries = gwalk_table(vm, w->tables, table, level);
+
+	if (!entries)
+		return read_missing(vm, w, w->at[level], level);
+	w->gpte[level] = guest_entry(entries, index, mode->entry_size);
+	return 0;
+}
+
+/* Down to the leaf; what the entries permit is gathered and not yet judged. */
+static int walk_down(struct mmu_vm *vm, struct gwalk *w) REQUIRES_SHARED(vm->mmu_lock)
+{
+	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
+	unsigned level = mode->levels, access = ACC_RWX | ACC_USER;
+	gpa_t table = w->p->cr3 & mode->cr3_address;
+	uint64_t marks = ~0ul;
 
 	for (;; level--) {
 		int err = read_entry(vm, w, table, level);
-		struct gwalk_entry e = gwalk_decode(w->mode, level, w->reserved, w->gpte[level]);
+		uint64_t gpte = w->gpte[level];
+		struct gwalk_entry e = gwalk_decode(w->mode, level, w->reserved, gpte);
 
 		if (err)
 			return err;
@@ -193,14 +219,28 @@ static int walk_down(struct mmu_vm *vm, struct gwalk *w)
 		access &= e.access;
 		w->access[level] = (uint8_t)access;
 		table = e.address;
+		marks &= mode->level[level].no_rights ? ~0ul : gpte;
 		if (!e.leaf)
 			continue;
 		w->level = (uint8_t)level;
-		w->gpa = e.address |
-			 (w->gva & ((1ul << gwalk_modes[w->mode].level[level].shift) - 1));
+		w->leaf_dirty = gpte & GPTE_DIRTY;
+		w->marked = (marks & GPTE_ACCESSED) && (w->leaf_dirty || !w->write);
+		w->gpa = e.address | (w->gva & ((1ul << mode->level[level].shift) - 1));
 		return 0;
 	}
 }
+
+static int walk(struct mmu_vm *vm, struct gwalk *w)
+{
+	mmu_glance_lock(vm);
+	gwalk_tables_check(vm, w->tables);
+	int err = walk_down(vm, w);
+
+	mmu_glance_unlock(vm);
+	return err;
+}
+
+/* ---- marking them --------------------------------------------------------------------- */
 
 /* Accessed on the way, Dirty in the leaf.  What cannot be written stays as it is. */
 static int mark_entry(struct mmu_vm *vm, struct gwalk *w, unsigned level)
@@ -249,20 +289,22 @@ int gwalk_run(struct mmu_vm *vm, struct gwalk *w)
 		return -EINVAL;
 	w->gva &= BITS(mode->gva_bits - 1, 0);
 	w->reserved = gwalk_reserved(vm, w->mode, w->p->efer & EFER_NXE);
-	err = walk_down(vm, w);
+	err = walk(vm, w);
 	if (err)
 		return err;
 	if (!is_permitted(w)) {
 		w->pf_error = pf_error(w, PF_PRESENT);
 		return -EFAULT;
 	}
-	return w->mark ? mark_path(vm, w) : 0;
+	return w->mark && !w->marked ? mark_path(vm, w) : 0;
 }
 
 int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva_t gva,
 			unsigned access, struct mmu_guest_walk *out)
 {
+	struct gwalk_tables tables = { 0 };
 	struct gwalk w = {
+		.tables = &tables,
 		.p = p,
 		.gva = gva,
 		.pdpte = p->pdpte,

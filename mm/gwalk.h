@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "mm/mmu.h"
+#include "mm/vm.h"
 
 #define CR0_WP   (1ul << 16)
 #define CR0_PG   (1ul << 31)
@@ -25,6 +25,8 @@
 #define GPTE_DIRTY    (1ul << 6)
 #define GPTE_HUGE     (1ul << 7)
 #define GPTE_NX       (1ul << 63)
+/* The width of an address in an entry; what of it is reserved depends on the VM. */
+#define GPTE_ADDRESS  (~0ul >> 12 & PAGE_MASK)
 
 #define PF_PRESENT  (1u << 0)
 #define PF_WRITE    (1u << 1)
@@ -72,8 +74,39 @@ struct gwalk_entry {
 	uint8_t access; /* ACC_* with ACC_USER */
 	gpa_t address;  /* of the page, at its beginning, or of the table */
 };
-struct gwalk_entry gwalk_decode(enum gwalk_mode_id mode, unsigned level, uint64_t reserved,
-				uint64_t gpte);
+/* What an entry permits, bit for bit. */
+static inline unsigned gpte_access(uint64_t gpte)
+{
+	_Static_assert(GPTE_W == ACC_W && GPTE_U << 1 == ACC_USER && ACC_X == 1 << 2, "shifts");
+
+	return ACC_R | (unsigned)(gpte & GPTE_W) | (unsigned)(gpte & GPTE_U) << 1 |
+	       (unsigned)(~gpte >> 63) << 2;
+}
+
+static inline struct gwalk_entry gwalk_decode(enum gwalk_mode_id mode, unsigned level,
+					      uint64_t reserved, uint64_t gpte)
+{
+	const struct gwalk_level *l = &gwalk_modes[mode].level[level];
+	struct gwalk_entry e = { .present = gpte & GPTE_P, .address = gpte & GPTE_ADDRESS };
+
+	e.access = (uint8_t)(l->no_rights ? ACC_RWX | ACC_USER : gpte_access(gpte));
+	reserved |= l->reserved;
+	e.leaf = level == PG_LEVEL_4K;
+	if (level > PG_LEVEL_4K && l->may_be_leaf && (gpte & GPTE_HUGE)) {
+		e.leaf = true;
+		e.address &= ~((1ul << l->shift) - 1);
+		reserved |= l->leaf_reserved;
+	}
+	e.reserved = gpte & reserved;
+	return e;
+}
+
+/* Host addresses of the tables that the last walk led through, for the next one. All zero: none. */
+struct gwalk_tables {
+	uint64_t sequence;                 /* of invalidations */
+	gpa_t gpa[PG_LEVEL_256T + 1];      /* by level */
+	const void *va[PG_LEVEL_256T + 1]; /* NULL: not known */
+};
 
 /* One walk. */
 struct gwalk {
@@ -84,10 +117,12 @@ struct gwalk {
 	const uint64_t *pdpte; /* PAE's top entries as CR3's load took them; NULL: as they lie in memory */
 	bool open_bus;         /* a table outside memory reads as all ones, not as -EIO */
 	bool mark;             /* set Accessed and Dirty as the access does */
+	struct gwalk_tables *tables; /* of this and the next walk; never NULL */
 
 	/* of the walk, and its outcome; by level where an array */
 	enum gwalk_mode_id mode;
 	uint64_t reserved;
+	bool marked;           /* Accessed is set on all the way, Dirty too if the access writes */
 	uint8_t level;         /* of the leaf */
 	uint8_t access[PG_LEVEL_256T + 1]; /* what the entries from the top down to here permit */
 	gpa_t at[PG_LEVEL_256T + 1];       /* where the entry lies; GPA_INVALID: not in memory */
@@ -102,3 +137,10 @@ struct gwalk {
  * was to be marked, walk again.
  */
 int gwalk_run(struct mmu_vm *vm, struct gwalk *w);
+
+/* Forget what may not hold any more: at the beginning of each hold of mmu_lock. */
+void gwalk_tables_check(struct mmu_vm *vm, struct gwalk_tables *tables)
+	REQUIRES_SHARED(vm->mmu_lock);
+/* The guest's table of this level at this address; NULL: it is not in memory. */
+const void *gwalk_table(struct mmu_vm *vm, struct gwalk_tables *tables, gpa_t gpa, unsigned level)
+	REQUIRES_SHARED(vm->mmu_lock);

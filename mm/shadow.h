@@ -88,6 +88,7 @@ struct shadow_vcpu {
 	struct shadow_root root;
 	struct shadow_root previous[SHADOW_PREVIOUS];
 	hpa_t pdpt;                  /* PAE's four entries: a page of this vCPU, below 4 GiB */
+	struct gwalk_tables tables;  /* of the guest, as its faults found them */
 	struct rmap_reserve descs;
 	struct shadow_page *spare;   /* with their tables, by next_key */
 	unsigned spares;

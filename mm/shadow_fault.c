@@ -40,13 +40,16 @@ struct shadow_map {
 static bool agrees(struct shadow_map *m, struct shadow_page *page, unsigned i)
 	REQUIRES(m->vcpu->vm->mmu_lock)
 {
+	unsigned level = page->role.level;
+	uint64_t gpte = m->w->gpte[level];
 	struct mmu_vm *vm = m->vcpu->vm;
-	uint64_t gpte = m->w->gpte[page->role.level];
 
 	assert_held_write(&vm->mmu_lock);
 	if (page->role.direct)
 		return true;
-	if (shadow_read_gpte(page, guest_page_va(vm, page->gfn), i) != gpte)
+	const void *table = gwalk_table(vm, m->w->tables, page->gfn << PAGE_SHIFT, level);
+
+	if (shadow_read_gpte(page, table, i) != gpte)
 		return false;
 	shadow_sync_entry(vm, page, i, gpte);
 	return true;
@@ -177,6 +180,7 @@ static enum mmu_pf_result map_page(struct shadow_map *m, uint64_t snapshot)
 	if (!(page->access & m->pf_access))
 		return MMU_PF_PROTECTED;
 	shadow_make_room(vm);
+	gwalk_tables_check(vm, m->w->tables);
 	enum mmu_pf_result result = map_down(m);
 
 	shadow_settle(vm);
@@ -288,7 +292,7 @@ static enum mmu_pf_result fault_walked(struct mmu_vcpu *vcpu, struct shadow_faul
 	rcu_enter(vm, &vcpu->reader);
 	uint64_t snapshot = invalidate_snapshot(vm);
 
-	m.slot = memslot_find(vm, m.gfn);
+	m.slot = memslot_find_again(vcpu, m.gfn);
 	if (m.slot)
 		result = map(&m, snapshot);
 	rcu_exit(vm, &vcpu->reader);
@@ -302,16 +306,19 @@ static enum mmu_pf_result fault(struct mmu_vcpu *vcpu, struct shadow_fault *f)
 				      .efer = r->efer, .user = f->error & PF_USER, .ac = f->ac };
 	struct gwalk w = {
 		.p = &p, .gva = f->gva, .pdpte = r->pdpte, .open_bus = true, .mark = true,
+		.tables = &vcpu->shadow->tables,
 		.write = f->error & PF_WRITE, .fetch = f->error & PF_FETCH,
 		.user = f->error & PF_USER,
 	};
 
+	int err = gwalk_run(vcpu->vm, &w);
+
+	if (err)
+		return walk_error(f, &w, err);
 	if (shadow_reserve(vcpu))
 		return MMU_PF_NOMEM;
 	(void)cache_topup(&vcpu->cache, BACKING_NODES(vcpu->vm));
-	int err = gwalk_run(vcpu->vm, &w);
-
-	return err ? walk_error(f, &w, err) : fault_walked(vcpu, f, &w);
+	return fault_walked(vcpu, f, &w);
 }
 
 enum mmu_pf_result mmu_shadow_fault(struct mmu_vcpu *vcpu, struct shadow_fault *f)
