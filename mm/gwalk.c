@@ -114,7 +114,7 @@ static uint32_t pf_error(const struct gwalk *w, uint32_t why)
 /* The rights of the whole path against the access. */
 static bool is_permitted(const struct gwalk *w)
 {
-	unsigned can = w->access[w->level];
+	unsigned can = w->path->access[w->level];
 
 	if (w->user && !(can & ACC_USER))
 		return false;
@@ -133,81 +133,130 @@ static bool is_permitted(const struct gwalk *w)
 /* ---- reading entries ---------------------------------------------------------------- */
 
 /* An invalidation that runs may have changed some of its part already. */
-void gwalk_tables_check(struct mmu_vm *vm, struct gwalk_tables *t)
+void gwalk_path_check(struct mmu_vm *vm, struct gwalk_path *path)
 {
 	uint64_t sequence = invalidate_snapshot(vm);
 
 	assert_held_read(&vm->mmu_lock);
-	if (t->sequence != sequence || vm->invalidate.active)
-		*t = (struct gwalk_tables){ .sequence = sequence };
+	if (path->sequence == sequence && !vm->invalidate.active)
+		return;
+	path->sequence = sequence;
+	for (unsigned level = 0; level <= PG_LEVEL_256T; level++)
+		path->va[level] = path->entry[level] = NULL;
 }
 
-const void *gwalk_table(struct mmu_vm *vm, struct gwalk_tables *t, gpa_t gpa, unsigned level)
+static __attribute__((noinline)) const void *find_table(struct mmu_vm *vm,
+							struct gwalk_path *path, gpa_t gpa,
+							unsigned level)
+	REQUIRES_SHARED(vm->mmu_lock)
 {
-	assert_held_read(&vm->mmu_lock);
-	if (t->gpa[level] == gpa && t->va[level])
-		return t->va[level];
 	const unsigned char *page = guest_page_va(vm, gpa >> PAGE_SHIFT);
 
 	/* PAE's topmost is smaller than a page. */
-	t->va[level] = page ? page + (gpa & ~PAGE_MASK) : NULL;
-	t->gpa[level] = gpa;
-	return t->va[level];
+	path->va[level] = page ? page + (gpa & ~PAGE_MASK) : NULL;
+	path->table[level] = gpa;
+	return path->va[level];
+}
+
+const void *gwalk_table(struct mmu_vm *vm, struct gwalk_path *path, gpa_t gpa, unsigned level)
+{
+	assert_held_read(&vm->mmu_lock);
+	if (path->table[level] == gpa && path->va[level])
+		return path->va[level];
+	return find_table(vm, path, gpa, level);
 }
 
 /* Not in memory, or not yet there: as somebody who waits for the page. */
 NO_THREAD_SAFETY_ANALYSIS
-static int read_missing(struct mmu_vm *vm, struct gwalk *w, gpa_t at, unsigned level)
+static __attribute__((noinline)) int read_missing(struct mmu_vm *vm, struct gwalk *w,
+						  unsigned level)
 	REQUIRES_SHARED(vm->mmu_lock)
 {
 	unsigned size = gwalk_modes[w->mode].entry_size;
+	struct gwalk_path *p = w->path;
 
+	p->gpte[level] = 0;
+	p->entry[level] = NULL;
 	mmu_glance_unlock(vm);
-	int err = mmu_read_guest(vm, at, &w->gpte[level], size);
+	int err = mmu_read_guest(vm, p->at[level], &p->gpte[level], size);
 
 	mmu_glance_lock(vm);
-	gwalk_tables_check(vm, w->tables);
-	w->at[level] = err ? GPA_INVALID : at;
+	gwalk_path_check(vm, p);
+	if (err)
+		p->at[level] = GPA_INVALID;
 	if (err != -EFAULT)
 		return err;
-	w->gpte[level] = size == 8 ? ~0ul : ~0u;
+	p->gpte[level] = size == 8 ? ~0ul : ~0u;
 	return w->open_bus ? 0 : -EIO;
 }
 
 /* The entry of a level, in the table at this address. */
-static int read_entry(struct mmu_vm *vm, struct gwalk *w, gpa_t table, unsigned level)
+static inline int read_entry(struct mmu_vm *vm, struct gwalk *w, gpa_t table, unsigned level)
 	REQUIRES_SHARED(vm->mmu_lock)
 {
 	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
 	const struct gwalk_level *l = &mode->level[level];
 	unsigned index = (w->gva >> l->shift) & ((1u << l->index_bits) - 1);
+	struct gwalk_path *p = w->path;
 
-	w->gpte[level] = 0;
 	if (w->pdpte && w->mode == GWALK_PAE && level == mode->levels) {
-		w->at[level] = GPA_INVALID;
-		w->gpte[level] = w->pdpte[index];
+		p->at[level] = GPA_INVALID;
+		p->entry[level] = NULL;
+		p->gpte[level] = w->pdpte[index];
 		return 0;
 	}
-	w->at[level] = table + index * mode->entry_size;
-	const void *entries = gwalk_table(vm, w->tables, table, level);
+	p->at[level] = table + index * mode->entry_size;
+	const unsigned char *entries = gwalk_table(vm, p, table, level);
 
 	if (!entries)
-		return read_missing(vm, w, w->at[level], level);
-	w->gpte[level] = guest_entry(entries, index, mode->entry_size);
+		return read_missing(vm, w, level);
+	p->entry[level] = entries + index * mode->entry_size;
+	p->gpte[level] = guest_entry(p->entry[level], 0, mode->entry_size);
 	return 0;
+}
+
+/*
+ * Where the walk has to begin: at the last one's end, if its way there is the same and its entries still
+ * say what they said then; else at the top.  *marks: what those entries have in common.
+ */
+static unsigned first_level(const struct gwalk *w, gpa_t top, uint64_t *marks)
+{
+	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
+	const struct gwalk_path *p = w->path;
+
+	if (p->mode != w->mode || p->reserved != w->reserved || p->table[mode->levels] != top ||
+	    p->end == mode->levels || (p->gva ^ w->gva) >> mode->level[p->end + 1].shift)
+		return mode->levels;
+	for (unsigned level = mode->levels; level > p->end; level--) {
+		if (!p->entry[level] ||
+		    guest_entry(p->entry[level], 0, mode->entry_size) != p->gpte[level])
+			return mode->levels;
+		*marks &= p->gpte[level];
+	}
+	return p->end;
 }
 
 /* Down to the leaf; what the entries permit is gathered and not yet judged. */
 static int walk_down(struct mmu_vm *vm, struct gwalk *w) REQUIRES_SHARED(vm->mmu_lock)
 {
 	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
-	unsigned level = mode->levels, access = ACC_RWX | ACC_USER;
 	gpa_t table = w->p->cr3 & mode->cr3_address;
+	unsigned access = ACC_RWX | ACC_USER;
+	struct gwalk_path *p = w->path;
 	uint64_t marks = ~0ul;
+	unsigned level = first_level(w, table, &marks);
 
+	if (level < mode->levels) {
+		access = p->access[level + 1];
+		table = p->gpte[level + 1] & GPTE_ADDRESS;
+	}
+	p->mode = w->mode;
+	p->reserved = w->reserved;
+	p->gva = w->gva;
 	for (;; level--) {
+		p->end = (uint8_t)level;
 		int err = read_entry(vm, w, table, level);
-		uint64_t gpte = w->gpte[level];
+		uint64_t gpte = p->gpte[level];
 		struct gwalk_entry e = gwalk_decode(w->mode, level, w->reserved, gpte);
 
 		if (err)
@@ -217,7 +266,7 @@ static int walk_down(struct mmu_vm *vm, struct gwalk *w) REQUIRES_SHARED(vm->mmu
 			return -EFAULT;
 		}
 		access &= e.access;
-		w->access[level] = (uint8_t)access;
+		p->access[level] = (uint8_t)access;
 		table = e.address;
 		marks &= mode->level[level].no_rights ? ~0ul : gpte;
 		if (!e.leaf)
@@ -233,7 +282,7 @@ static int walk_down(struct mmu_vm *vm, struct gwalk *w) REQUIRES_SHARED(vm->mmu
 static int walk(struct mmu_vm *vm, struct gwalk *w)
 {
 	mmu_glance_lock(vm);
-	gwalk_tables_check(vm, w->tables);
+	gwalk_path_check(vm, w->path);
 	int err = walk_down(vm, w);
 
 	mmu_glance_unlock(vm);
@@ -246,16 +295,16 @@ static int walk(struct mmu_vm *vm, struct gwalk *w)
 static int mark_entry(struct mmu_vm *vm, struct gwalk *w, unsigned level)
 {
 	uint64_t want = GPTE_ACCESSED | (level == w->level && w->write ? GPTE_DIRTY : 0);
-	uint64_t old = w->gpte[level];
+	uint64_t old = w->path->gpte[level];
 	int err;
 
 	if (gwalk_modes[w->mode].level[level].no_rights || (old & want) == want)
 		return 0;
-	if (w->at[level] == GPA_INVALID)
+	if (w->path->at[level] == GPA_INVALID)
 		return -EFAULT;
-	err = guest_cmpxchg(vm, w->at[level], gwalk_modes[w->mode].entry_size, old, old | want);
+	err = guest_cmpxchg(vm, w->path->at[level], gwalk_modes[w->mode].entry_size, old, old | want);
 	if (!err)
-		w->gpte[level] = old | want;
+		w->path->gpte[level] = old | want;
 	return err;
 }
 
@@ -268,7 +317,7 @@ static int mark_path(struct mmu_vm *vm, struct gwalk *w)
 		if (err && err != -EFAULT)
 			return err;
 	}
-	w->leaf_dirty = err == -EFAULT || (w->gpte[w->level] & GPTE_DIRTY);
+	w->leaf_dirty = err == -EFAULT || (w->path->gpte[w->level] & GPTE_DIRTY);
 	return 0;
 }
 
@@ -302,9 +351,9 @@ int gwalk_run(struct mmu_vm *vm, struct gwalk *w)
 int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva_t gva,
 			unsigned access, struct mmu_guest_walk *out)
 {
-	struct gwalk_tables tables = { 0 };
+	struct gwalk_path path = { 0 };
 	struct gwalk w = {
-		.tables = &tables,
+		.path = &path,
 		.p = p,
 		.gva = gva,
 		.pdpte = p->pdpte,
@@ -320,8 +369,8 @@ int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva
 		return err;
 	out->entry_size = gwalk_modes[w.mode].entry_size;
 	for (unsigned level = gwalk_modes[w.mode].levels; !err && level >= w.level; level--) {
-		out->at[out->count] = w.at[level];
-		out->entry[out->count++] = w.gpte[level];
+		out->at[out->count] = path.at[level];
+		out->entry[out->count++] = path.gpte[level];
 	}
 	return err;
 }

@@ -74,6 +74,7 @@ struct gwalk_entry {
 	uint8_t access; /* ACC_* with ACC_USER */
 	gpa_t address;  /* of the page, at its beginning, or of the table */
 };
+
 /* What an entry permits, bit for bit. */
 static inline unsigned gpte_access(uint64_t gpte)
 {
@@ -101,11 +102,22 @@ static inline struct gwalk_entry gwalk_decode(enum gwalk_mode_id mode, unsigned 
 	return e;
 }
 
-/* Host addresses of the tables that the last walk led through, for the next one. All zero: none. */
-struct gwalk_tables {
-	uint64_t sequence;                 /* of invalidations */
-	gpa_t gpa[PG_LEVEL_256T + 1];      /* by level */
-	const void *va[PG_LEVEL_256T + 1]; /* NULL: not known */
+/*
+ * The way that the last walk took, for the next one, which mostly has it in common but for the last table.
+ * All zero: none yet.  Arrays by level.
+ */
+struct gwalk_path {
+	uint64_t sequence;                 /* of invalidations, as of which addresses hold */
+	gva_t gva;
+	uint64_t reserved;
+	enum gwalk_mode_id mode;
+	uint8_t end;                       /* the last level that was looked at */
+	uint8_t access[PG_LEVEL_256T + 1]; /* what the entries from the top down to here permit */
+	gpa_t table[PG_LEVEL_256T + 1];
+	const void *va[PG_LEVEL_256T + 1]; /* of the table; NULL: not known */
+	const void *entry[PG_LEVEL_256T + 1]; /* the same of the entry */
+	gpa_t at[PG_LEVEL_256T + 1];       /* where the entry lies; GPA_INVALID: not in memory */
+	uint64_t gpte[PG_LEVEL_256T + 1];  /* as it lies in memory, with the marks of the access */
 };
 
 /* One walk. */
@@ -117,16 +129,13 @@ struct gwalk {
 	const uint64_t *pdpte; /* PAE's top entries as CR3's load took them; NULL: as they lie in memory */
 	bool open_bus;         /* a table outside memory reads as all ones, not as -EIO */
 	bool mark;             /* set Accessed and Dirty as the access does */
-	struct gwalk_tables *tables; /* of this and the next walk; never NULL */
+	struct gwalk_path *path; /* of the last walk; of this one when it is done */
 
-	/* of the walk, and its outcome; by level where an array */
+	/* of the walk, and its outcome */
 	enum gwalk_mode_id mode;
 	uint64_t reserved;
 	bool marked;           /* Accessed is set on all the way, Dirty too if the access writes */
 	uint8_t level;         /* of the leaf */
-	uint8_t access[PG_LEVEL_256T + 1]; /* what the entries from the top down to here permit */
-	gpa_t at[PG_LEVEL_256T + 1];       /* where the entry lies; GPA_INVALID: not in memory */
-	uint64_t gpte[PG_LEVEL_256T + 1];  /* as it lies in memory, with the marks of this access */
 	bool leaf_dirty;       /* Dirty is set in the leaf, or cannot be */
 	gpa_t gpa;
 	uint32_t pf_error;
@@ -138,9 +147,8 @@ struct gwalk {
  */
 int gwalk_run(struct mmu_vm *vm, struct gwalk *w);
 
-/* Forget what may not hold any more: at the beginning of each hold of mmu_lock. */
-void gwalk_tables_check(struct mmu_vm *vm, struct gwalk_tables *tables)
-	REQUIRES_SHARED(vm->mmu_lock);
+/* Forget addresses that may not hold any more: at the beginning of each hold of mmu_lock. */
+void gwalk_path_check(struct mmu_vm *vm, struct gwalk_path *path) REQUIRES_SHARED(vm->mmu_lock);
 /* The guest's table of this level at this address; NULL: it is not in memory. */
-const void *gwalk_table(struct mmu_vm *vm, struct gwalk_tables *tables, gpa_t gpa, unsigned level)
+const void *gwalk_table(struct mmu_vm *vm, struct gwalk_path *path, gpa_t gpa, unsigned level)
 	REQUIRES_SHARED(vm->mmu_lock);
