@@ -10,11 +10,10 @@
 #include "mm/gwalk.h"
 
 #include "mm/guest_table.h"
+#include "mm/invalidate.h"
+#include "mm/lock.h"
 
 #define BITS(high, low) ((~0ul >> (63 - (high))) & (~0ul << (low)))
-
-/* The width of an address in an entry; what of it is reserved depends on the VM. */
-#define GPTE_ADDRESS BITS(51, 12)
 
 #define LONG_MODE_LEVELS                                                              \
 	[1] = { .shift = 12, .index_bits = 9 },                                       \
@@ -112,29 +111,10 @@ static uint32_t pf_error(const struct gwalk *w, uint32_t why)
 	return why;
 }
 
-struct gwalk_entry gwalk_decode(enum gwalk_mode_id mode, unsigned level, uint64_t reserved,
-				uint64_t gpte)
-{
-	const struct gwalk_level *l = &gwalk_modes[mode].level[level];
-	struct gwalk_entry e = { .present = gpte & GPTE_P, .access = ACC_RWX | ACC_USER };
-
-	e.leaf = level == 1 || (l->may_be_leaf && (gpte & GPTE_HUGE));
-	reserved |= l->reserved | (e.leaf && level > 1 ? l->leaf_reserved : 0);
-	e.reserved = gpte & reserved;
-	if (!l->no_rights) {
-		e.access &= ~(gpte & GPTE_W ? 0 : ACC_W);
-		e.access &= ~(gpte & GPTE_U ? 0 : ACC_USER);
-		e.access &= ~(gpte & GPTE_NX ? ACC_X : 0);
-	}
-	e.address = gpte & GPTE_ADDRESS;
-	e.address &= e.leaf ? ~((1ul << l->shift) - 1) : ~0ul;
-	return e;
-}
-
 /* The rights of the whole path against the access. */
 static bool is_permitted(const struct gwalk *w)
 {
-	unsigned can = w->access[w->level];
+	unsigned can = w->path->access[w->level];
 
 	if (w->user && !(can & ACC_USER))
 		return false;
@@ -150,39 +130,134 @@ static bool is_permitted(const struct gwalk *w)
 	return !(w->p->cr4 & CR4_SMAP) || w->p->ac;
 }
 
-/* The entry of a level, in the table at this address. */
-static int read_entry(struct mmu_vm *vm, struct gwalk *w, gpa_t table, unsigned level)
-{
-	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
-	const struct gwalk_level *l = &mode->level[level];
-	uint64_t index = (w->gva >> l->shift) & ((1ul << l->index_bits) - 1);
-	int err;
+/* ---- reading entries ---------------------------------------------------------------- */
 
-	w->at[level] = GPA_INVALID;
-	w->gpte[level] = 0;
-	if (w->pdpte && w->mode == GWALK_PAE && level == mode->levels) {
-		w->gpte[level] = w->pdpte[index];
-		return 0;
-	}
-	err = mmu_read_guest(vm, table + index * mode->entry_size, &w->gpte[level],
-			     mode->entry_size);
-	if (!err)
-		w->at[level] = table + index * mode->entry_size;
+/* An invalidation that runs may have changed some of its part already. */
+void gwalk_path_check(struct mmu_vm *vm, struct gwalk_path *path)
+{
+	uint64_t sequence = invalidate_snapshot(vm);
+
+	assert_held_read(&vm->mmu_lock);
+	if (path->sequence == sequence && !vm->invalidate.active)
+		return;
+	path->sequence = sequence;
+	for (unsigned level = 0; level <= PG_LEVEL_256T; level++)
+		path->va[level] = path->entry[level] = NULL;
+}
+
+static __attribute__((noinline)) const void *find_table(struct mmu_vm *vm,
+							struct gwalk_path *path, gpa_t gpa,
+							unsigned level)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	const unsigned char *page = guest_page_va(vm, gpa >> PAGE_SHIFT);
+
+	/* PAE's topmost is smaller than a page. */
+	path->va[level] = page ? page + (gpa & ~PAGE_MASK) : NULL;
+	path->table[level] = gpa;
+	return path->va[level];
+}
+
+const void *gwalk_table(struct mmu_vm *vm, struct gwalk_path *path, gpa_t gpa, unsigned level)
+{
+	assert_held_read(&vm->mmu_lock);
+	if (path->table[level] == gpa && path->va[level])
+		return path->va[level];
+	return find_table(vm, path, gpa, level);
+}
+
+/* Not in memory, or not yet there: as somebody who waits for the page. */
+NO_THREAD_SAFETY_ANALYSIS
+static __attribute__((noinline)) int read_missing(struct mmu_vm *vm, struct gwalk *w,
+						  unsigned level)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	unsigned size = gwalk_modes[w->mode].entry_size;
+	struct gwalk_path *p = w->path;
+
+	p->gpte[level] = 0;
+	p->entry[level] = NULL;
+	mmu_glance_unlock(vm);
+	int err = mmu_read_guest(vm, p->at[level], &p->gpte[level], size);
+
+	mmu_glance_lock(vm);
+	gwalk_path_check(vm, p);
+	if (err)
+		p->at[level] = GPA_INVALID;
 	if (err != -EFAULT)
 		return err;
-	w->gpte[level] = mode->entry_size == 8 ? ~0ul : ~0u;
+	p->gpte[level] = size == 8 ? ~0ul : ~0u;
 	return w->open_bus ? 0 : -EIO;
 }
 
-/* Down to the leaf; what the entries permit is gathered and not yet judged. */
-static int walk_down(struct mmu_vm *vm, struct gwalk *w)
+/* The entry of a level, in the table at this address. */
+static inline int read_entry(struct mmu_vm *vm, struct gwalk *w, gpa_t table, unsigned level)
+	REQUIRES_SHARED(vm->mmu_lock)
 {
-	gpa_t table = w->p->cr3 & gwalk_modes[w->mode].cr3_address;
-	unsigned level = gwalk_modes[w->mode].levels, access = ACC_RWX | ACC_USER;
+	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
+	const struct gwalk_level *l = &mode->level[level];
+	unsigned index = (w->gva >> l->shift) & ((1u << l->index_bits) - 1);
+	struct gwalk_path *p = w->path;
 
+	if (w->pdpte && w->mode == GWALK_PAE && level == mode->levels) {
+		p->at[level] = GPA_INVALID;
+		p->entry[level] = NULL;
+		p->gpte[level] = w->pdpte[index];
+		return 0;
+	}
+	p->at[level] = table + index * mode->entry_size;
+	const unsigned char *entries = gwalk_table(vm, p, table, level);
+
+	if (!entries)
+		return read_missing(vm, w, level);
+	p->entry[level] = entries + index * mode->entry_size;
+	p->gpte[level] = guest_entry(p->entry[level], 0, mode->entry_size);
+	return 0;
+}
+
+/*
+ * Where the walk has to begin: at the last one's end, if its way there is the same and its entries still
+ * say what they said then; else at the top.  *marks: what those entries have in common.
+ */
+static unsigned first_level(const struct gwalk *w, gpa_t top, uint64_t *marks)
+{
+	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
+	const struct gwalk_path *p = w->path;
+
+	if (p->mode != w->mode || p->reserved != w->reserved || p->table[mode->levels] != top ||
+	    p->end == mode->levels || (p->gva ^ w->gva) >> mode->level[p->end + 1].shift)
+		return mode->levels;
+	for (unsigned level = mode->levels; level > p->end; level--) {
+		if (!p->entry[level] ||
+		    guest_entry(p->entry[level], 0, mode->entry_size) != p->gpte[level])
+			return mode->levels;
+		*marks &= p->gpte[level];
+	}
+	return p->end;
+}
+
+/* Down to the leaf; what the entries permit is gathered and not yet judged. */
+static int walk_down(struct mmu_vm *vm, struct gwalk *w) REQUIRES_SHARED(vm->mmu_lock)
+{
+	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
+	gpa_t table = w->p->cr3 & mode->cr3_address;
+	unsigned access = ACC_RWX | ACC_USER;
+	struct gwalk_path *p = w->path;
+	uint64_t marks = ~0ul;
+	unsigned level = first_level(w, table, &marks);
+
+	if (level < mode->levels) {
+		access = p->access[level + 1];
+		table = p->gpte[level + 1] & GPTE_ADDRESS;
+	}
+	p->mode = w->mode;
+	p->reserved = w->reserved;
+	p->gva = w->gva;
 	for (;; level--) {
+		p->end = (uint8_t)level;
 		int err = read_entry(vm, w, table, level);
-		struct gwalk_entry e = gwalk_decode(w->mode, level, w->reserved, w->gpte[level]);
+		uint64_t gpte = p->gpte[level];
+		struct gwalk_entry e = gwalk_decode(w->mode, level, w->reserved, gpte);
 
 		if (err)
 			return err;
@@ -191,31 +266,45 @@ static int walk_down(struct mmu_vm *vm, struct gwalk *w)
 			return -EFAULT;
 		}
 		access &= e.access;
-		w->access[level] = (uint8_t)access;
+		p->access[level] = (uint8_t)access;
 		table = e.address;
+		marks &= mode->level[level].no_rights ? ~0ul : gpte;
 		if (!e.leaf)
 			continue;
 		w->level = (uint8_t)level;
-		w->gpa = e.address |
-			 (w->gva & ((1ul << gwalk_modes[w->mode].level[level].shift) - 1));
+		w->leaf_dirty = gpte & GPTE_DIRTY;
+		w->marked = (marks & GPTE_ACCESSED) && (w->leaf_dirty || !w->write);
+		w->gpa = e.address | (w->gva & ((1ul << mode->level[level].shift) - 1));
 		return 0;
 	}
 }
+
+static int walk(struct mmu_vm *vm, struct gwalk *w)
+{
+	mmu_glance_lock(vm);
+	gwalk_path_check(vm, w->path);
+	int err = walk_down(vm, w);
+
+	mmu_glance_unlock(vm);
+	return err;
+}
+
+/* ---- marking them --------------------------------------------------------------------- */
 
 /* Accessed on the way, Dirty in the leaf.  What cannot be written stays as it is. */
 static int mark_entry(struct mmu_vm *vm, struct gwalk *w, unsigned level)
 {
 	uint64_t want = GPTE_ACCESSED | (level == w->level && w->write ? GPTE_DIRTY : 0);
-	uint64_t old = w->gpte[level];
+	uint64_t old = w->path->gpte[level];
 	int err;
 
 	if (gwalk_modes[w->mode].level[level].no_rights || (old & want) == want)
 		return 0;
-	if (w->at[level] == GPA_INVALID)
+	if (w->path->at[level] == GPA_INVALID)
 		return -EFAULT;
-	err = guest_cmpxchg(vm, w->at[level], gwalk_modes[w->mode].entry_size, old, old | want);
+	err = guest_cmpxchg(vm, w->path->at[level], gwalk_modes[w->mode].entry_size, old, old | want);
 	if (!err)
-		w->gpte[level] = old | want;
+		w->path->gpte[level] = old | want;
 	return err;
 }
 
@@ -228,7 +317,7 @@ static int mark_path(struct mmu_vm *vm, struct gwalk *w)
 		if (err && err != -EFAULT)
 			return err;
 	}
-	w->leaf_dirty = err == -EFAULT || (w->gpte[w->level] & GPTE_DIRTY);
+	w->leaf_dirty = err == -EFAULT || (w->path->gpte[w->level] & GPTE_DIRTY);
 	return 0;
 }
 
@@ -249,20 +338,22 @@ int gwalk_run(struct mmu_vm *vm, struct gwalk *w)
 		return -EINVAL;
 	w->gva &= BITS(mode->gva_bits - 1, 0);
 	w->reserved = gwalk_reserved(vm, w->mode, w->p->efer & EFER_NXE);
-	err = walk_down(vm, w);
+	err = walk(vm, w);
 	if (err)
 		return err;
 	if (!is_permitted(w)) {
 		w->pf_error = pf_error(w, PF_PRESENT);
 		return -EFAULT;
 	}
-	return w->mark ? mark_path(vm, w) : 0;
+	return w->mark && !w->marked ? mark_path(vm, w) : 0;
 }
 
 int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva_t gva,
 			unsigned access, struct mmu_guest_walk *out)
 {
+	struct gwalk_path path = { 0 };
 	struct gwalk w = {
+		.path = &path,
 		.p = p,
 		.gva = gva,
 		.pdpte = p->pdpte,
@@ -278,8 +369,8 @@ int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva
 		return err;
 	out->entry_size = gwalk_modes[w.mode].entry_size;
 	for (unsigned level = gwalk_modes[w.mode].levels; !err && level >= w.level; level--) {
-		out->at[out->count] = w.at[level];
-		out->entry[out->count++] = w.gpte[level];
+		out->at[out->count] = path.at[level];
+		out->entry[out->count++] = path.gpte[level];
 	}
 	return err;
 }

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "mm/mmu.h"
+#include "mm/vm.h"
 
 #define CR0_WP   (1ul << 16)
 #define CR0_PG   (1ul << 31)
@@ -25,6 +25,8 @@
 #define GPTE_DIRTY    (1ul << 6)
 #define GPTE_HUGE     (1ul << 7)
 #define GPTE_NX       (1ul << 63)
+/* The width of an address in an entry; what of it is reserved depends on the VM. */
+#define GPTE_ADDRESS  (~0ul >> 12 & PAGE_MASK)
 
 #define PF_PRESENT  (1u << 0)
 #define PF_WRITE    (1u << 1)
@@ -72,8 +74,51 @@ struct gwalk_entry {
 	uint8_t access; /* ACC_* with ACC_USER */
 	gpa_t address;  /* of the page, at its beginning, or of the table */
 };
-struct gwalk_entry gwalk_decode(enum gwalk_mode_id mode, unsigned level, uint64_t reserved,
-				uint64_t gpte);
+
+/* What an entry permits, bit for bit. */
+static inline unsigned gpte_access(uint64_t gpte)
+{
+	_Static_assert(GPTE_W == ACC_W && GPTE_U << 1 == ACC_USER && ACC_X == 1 << 2, "shifts");
+
+	return ACC_R | (unsigned)(gpte & GPTE_W) | (unsigned)(gpte & GPTE_U) << 1 |
+	       (unsigned)(~gpte >> 63) << 2;
+}
+
+static inline struct gwalk_entry gwalk_decode(enum gwalk_mode_id mode, unsigned level,
+					      uint64_t reserved, uint64_t gpte)
+{
+	const struct gwalk_level *l = &gwalk_modes[mode].level[level];
+	struct gwalk_entry e = { .present = gpte & GPTE_P, .address = gpte & GPTE_ADDRESS };
+
+	e.access = (uint8_t)(l->no_rights ? ACC_RWX | ACC_USER : gpte_access(gpte));
+	reserved |= l->reserved;
+	e.leaf = level == PG_LEVEL_4K;
+	if (level > PG_LEVEL_4K && l->may_be_leaf && (gpte & GPTE_HUGE)) {
+		e.leaf = true;
+		e.address &= ~((1ul << l->shift) - 1);
+		reserved |= l->leaf_reserved;
+	}
+	e.reserved = gpte & reserved;
+	return e;
+}
+
+/*
+ * The way that the last walk took, for the next one, which mostly has it in common but for the last table.
+ * All zero: none yet.  Arrays by level.
+ */
+struct gwalk_path {
+	uint64_t sequence;                 /* of invalidations, as of which addresses hold */
+	gva_t gva;
+	uint64_t reserved;
+	enum gwalk_mode_id mode;
+	uint8_t end;                       /* the last level that was looked at */
+	uint8_t access[PG_LEVEL_256T + 1]; /* what the entries from the top down to here permit */
+	gpa_t table[PG_LEVEL_256T + 1];
+	const void *va[PG_LEVEL_256T + 1]; /* of the table; NULL: not known */
+	const void *entry[PG_LEVEL_256T + 1]; /* the same of the entry */
+	gpa_t at[PG_LEVEL_256T + 1];       /* where the entry lies; GPA_INVALID: not in memory */
+	uint64_t gpte[PG_LEVEL_256T + 1];  /* as it lies in memory, with the marks of the access */
+};
 
 /* One walk. */
 struct gwalk {
@@ -84,14 +129,13 @@ struct gwalk {
 	const uint64_t *pdpte; /* PAE's top entries as CR3's load took them; NULL: as they lie in memory */
 	bool open_bus;         /* a table outside memory reads as all ones, not as -EIO */
 	bool mark;             /* set Accessed and Dirty as the access does */
+	struct gwalk_path *path; /* of the last walk; of this one when it is done */
 
-	/* of the walk, and its outcome; by level where an array */
+	/* of the walk, and its outcome */
 	enum gwalk_mode_id mode;
 	uint64_t reserved;
+	bool marked;           /* Accessed is set on all the way, Dirty too if the access writes */
 	uint8_t level;         /* of the leaf */
-	uint8_t access[PG_LEVEL_256T + 1]; /* what the entries from the top down to here permit */
-	gpa_t at[PG_LEVEL_256T + 1];       /* where the entry lies; GPA_INVALID: not in memory */
-	uint64_t gpte[PG_LEVEL_256T + 1];  /* as it lies in memory, with the marks of this access */
 	bool leaf_dirty;       /* Dirty is set in the leaf, or cannot be */
 	gpa_t gpa;
 	uint32_t pf_error;
@@ -102,3 +146,9 @@ struct gwalk {
  * was to be marked, walk again.
  */
 int gwalk_run(struct mmu_vm *vm, struct gwalk *w);
+
+/* Forget addresses that may not hold any more: at the beginning of each hold of mmu_lock. */
+void gwalk_path_check(struct mmu_vm *vm, struct gwalk_path *path) REQUIRES_SHARED(vm->mmu_lock);
+/* The guest's table of this level at this address; NULL: it is not in memory. */
+const void *gwalk_table(struct mmu_vm *vm, struct gwalk_path *path, gpa_t gpa, unsigned level)
+	REQUIRES_SHARED(vm->mmu_lock);

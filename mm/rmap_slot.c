@@ -76,11 +76,11 @@ static uint64_t rmap_index(const struct memslot *slot, gfn_t gfn, unsigned level
 	return (gfn >> shift) - (slot->base >> shift);
 }
 
-int slot_rmaps_prepare(const struct memslot *slot, gfn_t gfn)
+int slot_rmaps_prepare(const struct memslot *slot, gfn_t gfn, unsigned top)
 {
 	struct slot_rmaps *rmaps = slot->state->rmaps;
 
-	for (unsigned level = PG_LEVEL_4K; level <= RMAP_LEVELS; level++) {
+	for (unsigned level = PG_LEVEL_4K; level <= top && level <= RMAP_LEVELS; level++) {
 		uint64_t n = rmap_index(slot, gfn, level) / RMAP_CHUNK;
 		struct rmap_chunk *none = NULL, *new;
 

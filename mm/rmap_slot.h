@@ -35,10 +35,10 @@ void slot_rmaps_free(struct slot_rmaps *rmaps);
 void slot_rmaps_defer(struct mmu_vm *vm, struct slot_rmaps *rmaps);
 
 /*
- * Have chunks for gfn at every level, unless the slot is gone.  Under mmu_lock or as an RCU reader;
- * -ENOMEM.
+ * Have chunks for gfn at every level up to top, unless the slot is gone.  Under mmu_lock or as an RCU
+ * reader; -ENOMEM.
  */
-int slot_rmaps_prepare(const struct memslot *slot, gfn_t gfn);
+int slot_rmaps_prepare(const struct memslot *slot, gfn_t gfn, unsigned top);
 
 /* The rmap of the page of this level that holds gfn; NULL: nothing in its chunk was ever mapped. */
 struct rmap *slot_rmap(const struct memslot *slot, gfn_t gfn, unsigned level);

@@ -65,6 +65,7 @@ struct mmu_shadow {
 	struct shadow_page *unsync;
 	struct shadow_page *dead;      /* unlinked, freed behind the next flush */
 	bool flush_owed;
+	uint64_t ways;                 /* moves on when a way through the pages may lead elsewhere */
 	_Atomic uint64_t generation;   /* pages of an older one are obsolete: zap-all */
 	uint32_t max;                  /* pages */
 	_Atomic unsigned writing;      /* hypervisor's writes that shadow_written() was not told of yet */
@@ -72,6 +73,13 @@ struct mmu_shadow {
 
 #define SHADOW_PREVIOUS 3u
 #define SHADOW_RESERVE  5u /* pages that one fault can need: one per level */
+
+/* Where the last fault came to: most that follow come to the same page of the lowest level. */
+struct shadow_lowest {
+	struct shadow_page *page; /* linked from the root as of these ways; or NULL */
+	uint64_t ways;
+	gva_t gva;
+};
 
 /* What a vCPU walks.  A long-mode root is one page; PAE has one per PDPTE. */
 struct shadow_root {
@@ -88,6 +96,8 @@ struct shadow_vcpu {
 	struct shadow_root root;
 	struct shadow_root previous[SHADOW_PREVIOUS];
 	hpa_t pdpt;                  /* PAE's four entries: a page of this vCPU, below 4 GiB */
+	struct gwalk_path path;      /* of the guest's last fault */
+	struct shadow_lowest lowest;
 	struct rmap_reserve descs;
 	struct shadow_page *spare;   /* with their tables, by next_key */
 	unsigned spares;
@@ -211,4 +221,15 @@ struct shadow_page *shadow_root_page(const struct mmu_vcpu *vcpu, gva_t gva);
 static inline unsigned shadow_index(gva_t gva, unsigned level)
 {
 	return (gva >> level_shift(level)) & (PT_ENTRIES - 1);
+}
+
+/* The page of the lowest level for gva, if it is the one that a fault came to last; or NULL. */
+static inline struct shadow_page *shadow_lowest(const struct mmu_vcpu *vcpu, gva_t gva)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
+{
+	const struct shadow_lowest *l = &vcpu->shadow->lowest;
+	bool same = l->ways == vcpu->vm->shadow->ways &&
+		    !((l->gva ^ gva) >> level_shift(PG_LEVEL_2M));
+
+	return same ? l->page : NULL;
 }

@@ -82,6 +82,7 @@ void shadow_drop(struct mmu_vm *vm, struct shadow_page *page, unsigned i)
 
 		spte_store(cell, (spte_t){ 0 });
 		rmap_remove(&child->parents, cell);
+		vm->shadow->ways++;
 		/*
 		 * Who has the way cached gets to leaves that are in their rmaps, which does no harm; but
 		 * not to the child that takes this one's place, and would fault again and again.

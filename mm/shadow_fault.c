@@ -34,21 +34,39 @@ struct shadow_map {
 	gfn_t gfn;
 };
 
+/* The largest leaf that the guest permits; without paging 2M, as its root's pages are of that level. */
+static unsigned guest_level(const struct gwalk *w)
+{
+	return w->mode == GWALK_OFF ? PG_LEVEL_2M : w->level;
+}
+
 /* ---- the way down ---------------------------------------------------------------------- */
+
+/* The guest's entry of a level again: after gwalk_path_check(). */
+static uint64_t entry_now(const struct shadow_map *m, const struct shadow_page *page, unsigned i)
+	REQUIRES(m->vcpu->vm->mmu_lock)
+{
+	const void *entry = m->w->path->entry[page->role.level];
+
+	if (entry)
+		return guest_entry(entry, 0, gwalk_modes[m->w->mode].entry_size);
+	return shadow_read_gpte(page, guest_page_va(m->vcpu->vm, page->gfn), i);
+}
 
 /* Is the guest's entry still what was walked?  Then the page goes by it. */
 static bool agrees(struct shadow_map *m, struct shadow_page *page, unsigned i)
 	REQUIRES(m->vcpu->vm->mmu_lock)
 {
+	uint64_t gpte = m->w->path->gpte[page->role.level];
 	struct mmu_vm *vm = m->vcpu->vm;
-	uint64_t gpte = m->w->gpte[page->role.level];
 
 	assert_held_write(&vm->mmu_lock);
 	if (page->role.direct)
 		return true;
-	if (shadow_read_gpte(page, guest_page_va(vm, page->gfn), i) != gpte)
+	if (entry_now(m, page, i) != gpte)
 		return false;
-	shadow_sync_entry(vm, page, i, gpte);
+	if (page->gpte[i] != gpte)
+		shadow_sync_entry(vm, page, i, gpte);
 	return true;
 }
 
@@ -66,9 +84,9 @@ static gfn_t wanted_child(const struct shadow_map *m, const struct shadow_page *
 	}
 	*role = page->role;
 	role->level = level - 1;
-	role->access = m->w->access[level];
+	role->access = m->w->path->access[level];
 	role->quadrant = gwalk_modes[mode].entry_size == 4 ? i & 1 : 0;
-	return gwalk_decode(mode, level, 0, m->w->gpte[level]).address >> PAGE_SHIFT;
+	return gwalk_decode(mode, level, 0, m->w->path->gpte[level]).address >> PAGE_SHIFT;
 }
 
 /* The page below entry i, linked; NULL: the reserve is empty. */
@@ -98,7 +116,7 @@ static struct shadow_page *child_of(struct shadow_map *m, struct shadow_page *pa
 /* The largest leaf, as host and guest permit. */
 static unsigned leaf_level(const struct shadow_map *m, const struct tdp_goal *goal)
 {
-	unsigned level = m->w->mode == GWALK_OFF ? PG_LEVEL_2M : m->w->level;
+	unsigned level = guest_level(m->w);
 
 	return level < goal->max_level ? level : goal->max_level;
 }
@@ -136,12 +154,40 @@ static enum mmu_pf_result put_leaf(struct shadow_map *m, struct shadow_page *pag
 								     : MMU_PF_SPURIOUS;
 }
 
+/*
+ * Where the way down begins: at its end, if that is where the last fault came to and is still what the walk
+ * asks for; pages of one gfn and role are interchangeable.  NULL: there is no way, the root has gone.
+ */
+static struct shadow_page *first_page(const struct shadow_map *m) REQUIRES(m->vcpu->vm->mmu_lock)
+{
+	const struct gwalk_path *path = m->w->path;
+	struct shadow_page *page;
+
+	assert_held_write(&m->vcpu->vm->mmu_lock);
+	page = shadow_lowest(m->vcpu, m->f->gva);
+	if (page && m->w->mode != GWALK_OFF && m->w->level == PG_LEVEL_4K && !page->role.direct &&
+	    page->gfn == path->table[PG_LEVEL_4K] >> PAGE_SHIFT &&
+	    page->role.access == path->access[PG_LEVEL_2M])
+		return page;
+	return shadow_root_is_usable(m->vcpu) ? shadow_root_page(m->vcpu, m->f->gva) : NULL;
+}
+
+static void remember_lowest(struct shadow_map *m, struct shadow_page *page)
+	REQUIRES(m->vcpu->vm->mmu_lock)
+{
+	assert_held_write(&m->vcpu->vm->mmu_lock);
+	if (page->role.level == PG_LEVEL_4K)
+		m->vcpu->shadow->lowest = (struct shadow_lowest){
+			.page = page, .ways = m->vcpu->vm->shadow->ways, .gva = m->f->gva,
+		};
+}
+
 static enum mmu_pf_result map_down(struct shadow_map *m) REQUIRES(m->vcpu->vm->mmu_lock)
 {
 	struct mmu_vm *vm = m->vcpu->vm;
-	struct shadow_page *page = shadow_root_page(m->vcpu, m->f->gva);
 
 	assert_held_write(&vm->mmu_lock);
+	struct shadow_page *page = first_page(m);
 	struct tdp_goal goal = tdp_goal(vm, m->slot, m->page, m->gfn,
 					memslot_access(m->slot) & m->page->access & m->access,
 					m->pf_access);
@@ -153,14 +199,18 @@ static enum mmu_pf_result map_down(struct shadow_map *m) REQUIRES(m->vcpu->vm->m
 			return MMU_PF_RETRY;
 		page->writes = 0;
 		/* Tables that were made on the way may lie in what we were about to map. */
-		goal.max_level = (uint8_t)slot_huge_level(vm, m->slot, m->gfn, goal.max_level);
-		if (page->role.level == leaf_level(m, &goal))
+		if (goal.max_level > PG_LEVEL_4K)
+			goal.max_level = (uint8_t)slot_huge_level(vm, m->slot, m->gfn,
+								  goal.max_level);
+		if (page->role.level == leaf_level(m, &goal)) {
+			remember_lowest(m, page);
 			return put_leaf(m, page, i, &goal);
+		}
 		page = child_of(m, page, i);
 		if (!page)
 			return MMU_PF_NOMEM;
 	}
-	/* PAE: the root was loaded with other registers than were walked. */
+	/* PAE too: the root was loaded with other registers than were walked. */
 	return MMU_PF_RETRY;
 }
 
@@ -171,12 +221,12 @@ static enum mmu_pf_result map_page(struct shadow_map *m, uint64_t snapshot)
 	const struct backing_page *page = m->page;
 
 	assert_held_write(&vm->mmu_lock);
-	if (!shadow_root_is_usable(m->vcpu) ||
-	    invalidate_is_stale(vm, snapshot, page->gfn, page->gfn + level_pages(page->level)))
+	if (invalidate_is_stale(vm, snapshot, page->gfn, page->gfn + level_pages(page->level)))
 		return MMU_PF_RETRY;
 	if (!(page->access & m->pf_access))
 		return MMU_PF_PROTECTED;
 	shadow_make_room(vm);
+	gwalk_path_check(vm, m->w->path);
 	enum mmu_pf_result result = map_down(m);
 
 	shadow_settle(vm);
@@ -209,7 +259,7 @@ static enum mmu_pf_result map(struct shadow_map *m, uint64_t snapshot)
 	m->page = &page;
 	if (!(memslot_access(m->slot) & m->pf_access))
 		return MMU_PF_EMULATE;
-	if (slot_rmaps_prepare(m->slot, m->gfn))
+	if (slot_rmaps_prepare(m->slot, m->gfn, guest_level(m->w)))
 		return MMU_PF_NOMEM;
 	do {
 		err = backing_look(vm, m->slot, m->gfn, &page);
@@ -246,7 +296,7 @@ static bool grant_wp(const struct mmu_paging_regs *r, unsigned *access)
 
 static bool leaf_access_of(const struct mmu_vcpu *vcpu, const struct gwalk *w, unsigned *access)
 {
-	*access = w->mode == GWALK_OFF ? ACC_RWX | ACC_USER : w->access[w->level];
+	*access = w->mode == GWALK_OFF ? ACC_RWX | ACC_USER : w->path->access[w->level];
 	if (w->write && !(*access & ACC_W) && !grant_wp(&vcpu->shadow->regs, access))
 		return false;
 	/* The first write comes here and sets Dirty. */
@@ -288,7 +338,7 @@ static enum mmu_pf_result fault_walked(struct mmu_vcpu *vcpu, struct shadow_faul
 	rcu_enter(vm, &vcpu->reader);
 	uint64_t snapshot = invalidate_snapshot(vm);
 
-	m.slot = memslot_find(vm, m.gfn);
+	m.slot = memslot_find_again(vcpu, m.gfn);
 	if (m.slot)
 		result = map(&m, snapshot);
 	rcu_exit(vm, &vcpu->reader);
@@ -302,16 +352,19 @@ static enum mmu_pf_result fault(struct mmu_vcpu *vcpu, struct shadow_fault *f)
 				      .efer = r->efer, .user = f->error & PF_USER, .ac = f->ac };
 	struct gwalk w = {
 		.p = &p, .gva = f->gva, .pdpte = r->pdpte, .open_bus = true, .mark = true,
+		.path = &vcpu->shadow->path,
 		.write = f->error & PF_WRITE, .fetch = f->error & PF_FETCH,
 		.user = f->error & PF_USER,
 	};
 
+	int err = gwalk_run(vcpu->vm, &w);
+
+	if (err)
+		return walk_error(f, &w, err);
 	if (shadow_reserve(vcpu))
 		return MMU_PF_NOMEM;
 	(void)cache_topup(&vcpu->cache, BACKING_NODES(vcpu->vm));
-	int err = gwalk_run(vcpu->vm, &w);
-
-	return err ? walk_error(f, &w, err) : fault_walked(vcpu, f, &w);
+	return fault_walked(vcpu, f, &w);
 }
 
 enum mmu_pf_result mmu_shadow_fault(struct mmu_vcpu *vcpu, struct shadow_fault *f)

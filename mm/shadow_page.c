@@ -260,6 +260,7 @@ void shadow_zap(struct mmu_vm *vm, struct shadow_page *page)
 	for (unsigned i = 0; i < PT_ENTRIES; i++)
 		shadow_drop(vm, page, i);
 	unlink_parents(page);
+	vm->shadow->ways++;
 	unguard_table(vm, page);
 	shadow_unsync_remove(page);
 	hash_remove(vm, page);
@@ -358,6 +359,7 @@ void shadow_zap_all(struct mmu_vm *vm)
 	assert_held_write(&vm->mmu_lock);
 	/* Relaxed: the flush releases it, with the generation that says "look". */
 	atomic_fetch_add_explicit(&vm->shadow->generation, 1, memory_order_relaxed);
+	vm->shadow->ways++;
 	stat_add(vm, root_invalidated, 1);
 	flush_vm(vm);
 	port_work_kick(vm);

@@ -215,6 +215,7 @@ static void set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *regs
 	s->regs = *regs;
 	if (!is_same(&s->root, &want))
 		root_switch(vcpu, &want);
+	s->lowest.page = NULL;
 	vcpu->root = HPA_INVALID;
 	if (is_usable(vcpu->vm, &s->root))
 		root_load(vcpu);
@@ -234,10 +235,13 @@ void mmu_vcpu_set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *re
 
 /* The lowest page on the way to gva, if it is of the lowest level. */
 static struct shadow_page *lowest_page(const struct mmu_vcpu *vcpu, gva_t gva)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	const struct mmu_format *fmt = vcpu->vm->fmt;
-	struct shadow_page *page = shadow_root_page(vcpu, gva);
+	struct shadow_page *page = shadow_lowest(vcpu, gva);
 
+	if (!page)
+		page = shadow_root_page(vcpu, gva);
 	while (page && page->role.level > PG_LEVEL_4K) {
 		spte_t spte = spte_load(shadow_cell(page, shadow_index(gva, page->role.level)));
 
@@ -250,9 +254,9 @@ static struct shadow_page *lowest_page(const struct mmu_vcpu *vcpu, gva_t gva)
 static void invlpg(struct mmu_vcpu *vcpu, gva_t gva) REQUIRES(vcpu->vm->mmu_lock)
 {
 	struct mmu_vm *vm = vcpu->vm;
+	assert_held_write(&vm->mmu_lock);
 	struct shadow_page *page = lowest_page(vcpu, gva);
 
-	assert_held_write(&vm->mmu_lock);
 	if (page && page->unsync) {
 		unsigned i = shadow_index(gva, PG_LEVEL_4K);
 

@@ -223,9 +223,13 @@ static void sync_bytes(struct mmu_vm *vm, struct shadow_page *page, unsigned fro
  * A table that is written again and again without a walk coming through is no table any more, or one
  * that is being built or torn down: better without its shadow.
  */
-static bool is_flooded(struct shadow_page *page)
+static bool is_flooded(struct mmu_vm *vm, struct shadow_page *page)
 {
-	return page->role.level > PG_LEVEL_4K && !page->refs && ++page->writes >= FLOOD_WRITES;
+	if (page->role.level == PG_LEVEL_4K || page->refs)
+		return false;
+	/* The next fault takes the way through it, and tells. */
+	vm->shadow->ways++;
+	return ++page->writes >= FLOOD_WRITES;
 }
 
 static void written_locked(struct mmu_vm *vm, gpa_t gpa, uint64_t n) REQUIRES(vm->mmu_lock)
@@ -239,7 +243,7 @@ static void written_locked(struct mmu_vm *vm, gpa_t gpa, uint64_t n) REQUIRES(vm
 	for (; page; page = next) {
 		next = shadow_next(vm, page);
 		sync_bytes(vm, page, from, from + (unsigned)n);
-		if (!is_flooded(page))
+		if (!is_flooded(vm, page))
 			continue;
 		stat_add(vm, shadow_flooded, 1);
 		shadow_zap(vm, page);
