@@ -51,15 +51,20 @@ class Author:
     def head(self, seed: int) -> None:
         mib = self.dice.choice(self.sizes.mib)
         slots = self.dice.choice((1, 1, 2, 3, 5))
-        boot = [f"{name}={self.dice.choice(values)}" for name, values in BOOT_OPTIONS if self.chance(40)]
         self.say(f"seed {seed}")
-        self.say(f"boot guests=together {' '.join(boot)}".rstrip())
+        self.say(f"boot guests=together {' '.join(self.boot_options())}".rstrip())
         self.say(f"vm mem=64M vcpus={self.dice.choice(self.sizes.vcpus)}")
         order = self.dice.choice(("linear", "random"))
         self.say(f"memory {mib}M slots={slots} order={order} reserve={self.dice.choice((10, 25, 50))}")
         self.pages = mib * 256 // slots // 512 * 512 * slots or mib * 256 // slots * slots
         self.neighbours()
         self.say("")
+
+    def boot_options(self) -> list[str]:
+        chosen = {name: self.dice.choice(values) for name, values in BOOT_OPTIONS if self.chance(40)}
+        if chosen.get("dirty") == "dbit":  # the hypervisor refuses to do that without Dirty bits
+            chosen.pop("ad", None)
+        return [f"{name}={value}" for name, value in chosen.items()]
 
     def neighbours(self) -> None:
         rounds = self.sizes.rounds

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The short tier of the memory stress: its kernels and the scenarios, on both vendors; `make soak` is the long one."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import scenario
 from .expect import Expect, boot_and_judge, boot_with_dialogue, make_spec
 from .ktap import Case
+from .suite_booted import SHADOW
 from .suite_run import run_case
 from .suite_smp import smp_kernel
 from .suite_vms import spec, then
@@ -43,28 +45,59 @@ KERNELS = {
     },
 }
 
-# Several ways to map, and of working together: options of the hypervisor, of the VM, words for every kernel.
-WAYS = {
-    ("qemu-svm", "2m"): ("nx_huge_pages=on", "vcpus=2", ""),
-    ("qemu-svm", "4k"): ("max_page=4k fault_around=1", "vcpus=4", "overlap=on order=random"),
-    ("bochs-vmx", "2m"): ("nx_huge_pages=on", "vcpus=2", ""),
+# Without nested paging, where each change of the guest's own tables is an exit.
+SHADOW_KERNELS = {
+    "qemu-svm": {
+        "mmu_stress": "mib=4 slots=5",
+        "demand_paging": "mib=4 slots=2",
+        "dirty_log_perf": "mib=4 iterations=2",
+        "memslot_modification_stress": "mib=2 modifications=20",
+        "memslot_perf": "mib=2 rounds=2",
+        "page_table": "mib=4 iterations=1",
+        "balloon_storm": "mib=2 rounds=8",
+        "alias_storm": "aliases=16 rounds=1",
+        "fork_storm": "pages=64 rounds=4",
+    },
+    "bochs-vmx": {"alias_storm": "aliases=4 rounds=1", "fork_storm": "pages=16 rounds=2"},
 }
 
 
-def kernels_test(platform: str, way: str) -> Test:
+@dataclass(frozen=True)
+class Way:
+    """One way to map, and of working together."""
+
+    cmdline: str
+    vcpus: int
+    words: str = ""  # for every kernel
+
+
+WAYS = {
+    ("qemu-svm", "2m"): Way("nx_huge_pages=on", 2),
+    ("qemu-svm", "4k"): Way("max_page=4k fault_around=1", 4, "overlap=on order=random"),
+    ("qemu-svm", "shadow"): Way(SHADOW, 2),
+    ("qemu-svm", "shadow-4k"): Way(f"{SHADOW} max_page=4k dirty=wrprot", 3, "overlap=on order=random"),
+    ("bochs-vmx", "2m"): Way("nx_huge_pages=on", 2),
+    ("bochs-vmx", "shadow"): Way(SHADOW, 2),
+}
+
+
+def sizes_of(platform: str, way: Way) -> dict[str, str]:
+    return KERNELS[platform] | (SHADOW_KERNELS[platform] if SHADOW in way.cmdline else {})
+
+
+def kernels_test(platform: str, name: str, way: Way) -> Test:
     """Every stress kernel, one after the other."""
+    sizes = sizes_of(platform, way)
 
     def run(work: Path) -> list[Case]:
-        cmdline, vcpus, words = WAYS[platform, way]
-        sizes = KERNELS[platform]
         modules = [
-            smp_kernel(name, int(vcpus.partition("=")[2]), f"{size} {words}".strip(), "mem=64M")
-            for name, size in sizes.items()
-        ]
-        boot_spec = make_spec(platform, modules, smp=2, cmdline=cmdline)
+            smp_kernel(kernel, way.vcpus, f"{size} {way.words}".strip(), "mem=64M")
+            for kernel, size in sizes.items()
+        ]  # fmt: skip
+        boot_spec = make_spec(platform, modules, smp=2, cmdline=way.cmdline)
         return boot_and_judge(boot_spec, Expect(ktap=tuple(sizes)), work)
 
-    return Test(f"{platform}/stress-{way}", run)
+    return Test(f"{platform}/stress-{name}", run)
 
 
 # ---- scenarios ---------------------------------------------------------------------------------
@@ -152,7 +185,7 @@ def mistakes_test() -> Test:
 
 
 def memory_stress_tests() -> list[Test]:
-    tests = [kernels_test(platform, way) for platform, way in WAYS]
+    tests = [kernels_test(*key, way) for key, way in WAYS.items()]
     for platform in VENDORS:
         tests.append(scenarios_test(platform))
         own = [one for one in chosen(platform) if one.boot or one.beside]
