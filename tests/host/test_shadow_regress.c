@@ -219,7 +219,7 @@ static void test_rmaps_prepared_too_late(void)
 	CHECK_EQ(mmu_slot_delete(sg.vm, desc.id), 0);
 	objects = hosted_objects_used();
 	CHECK_EQ(slot_rmaps_prepare(slot, base, RMAP_LEVELS), 0);
-	CHECK_EQ(slot_rmaps_prepare(slot, base + 2 * RMAP_CHUNK), 0);
+	CHECK_EQ(slot_rmaps_prepare(slot, base + 2 * RMAP_CHUNK, RMAP_LEVELS), 0);
 	CHECK_EQ(hosted_objects_used(), objects);
 	CHECK(!slot_rmap(slot, base, PG_LEVEL_4K));
 	rcu_exit(sg.vm, &reader);
