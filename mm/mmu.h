@@ -486,22 +486,32 @@ int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva
 			unsigned access, struct mmu_guest_walk *out);
 
 /*
- * The outcome of a walk, in a form that can be checked later at a fraction of its cost: memo.c.
+ * The outcome of a walk and what was found there, in a form that can be checked later at a fraction of the
+ * cost: words of guest memory that decided it.  memo.c.
  */
+#define MMU_MEMO_BYTES 16u
+
+struct mmu_memo_word {
+	const uint64_t *at;
+	uint64_t value, mask;
+};
+
 struct mmu_memo {
 	uint64_t sequence; /* of invalidations */
-	uint8_t count, entry_size;
-	const void *at[5];
-	uint64_t entry[5];
-	const void *bytes;
+	unsigned count;
+	struct mmu_memo_word word[5 + MMU_MEMO_BYTES / 8 + 1];
 };
-/* Of a walk that succeeded.  false: not all of it lies in ordinary memory. */
-bool mmu_memo_take(struct mmu_vm *vm, const struct mmu_guest_walk *walk, struct mmu_memo *memo);
 /*
- * The same walk would succeed again, to the same page, and there are these n bytes, which do not leave the
- * page.  false may also mean that something else has changed.  Any context in which mmu_lock may be taken.
+ * Of a walk that succeeded, and of n bytes that were read behind it, which do not leave the page.  false: not all of
+ * it lies in ordinary memory.
  */
-bool mmu_memo_holds(struct mmu_vm *vm, const struct mmu_memo *memo, const void *bytes, unsigned n);
+bool mmu_memo_take(struct mmu_vm *vm, const struct mmu_guest_walk *walk, const void *bytes, unsigned n,
+		   struct mmu_memo *memo);
+/*
+ * The same walk would succeed again, to the same page, and the bytes are there.  false may also mean that
+ * something else has changed.  Any context in which mmu_lock may be taken.
+ */
+bool mmu_memo_holds(struct mmu_vm *vm, const struct mmu_memo *memo);
 
 /* ---- statistics and audit ------------------------------------------------ */
 

@@ -158,8 +158,6 @@ static int64_t call_on_vm(struct vcpu *vcpu, const struct call *call, struct hc_
 /* The calls may allocate, walk and wait: interrupts are open. */
 static int64_t dispatch(struct vcpu *vcpu, uint64_t nr, struct hc_args *a)
 {
-	if (virt->get_cpl(vcpu))
-		return PHYLLO_EPERM;
 	if (nr - PHYLLO_HC_BASE >= ARRAY_SIZE(calls) || !calls[nr - PHYLLO_HC_BASE].fn)
 		return PHYLLO_ENOSYS;
 	const struct call *call = &calls[nr - PHYLLO_HC_BASE];
@@ -175,7 +173,10 @@ void exit_hypercall(struct vcpu *vcpu)
 	uint64_t *gpr = vcpu->regs.gpr;
 	struct hc_args a = { gpr[GPR_RBX], gpr[GPR_RCX], gpr[GPR_RDX], gpr[GPR_RSI], NULL };
 	uint64_t nr = gpr[GPR_RAX];
-	bool narrow = insn_code_size(vcpu) != 8;
+	struct vm_code code;
+
+	virt->get_code(vcpu, &code);
+	bool narrow = code.size != 8;
 
 	vcpu->hypercalls++;
 	if (narrow) {
@@ -183,7 +184,7 @@ void exit_hypercall(struct vcpu *vcpu)
 		a = (struct hc_args){ (uint32_t)a.rbx, (uint32_t)a.rcx, (uint32_t)a.rdx,
 				      (uint32_t)a.rsi, NULL };
 	}
-	insn_skip(vcpu);
-	int64_t result = dispatch(vcpu, nr, &a);
+	insn_skip_in(vcpu, &code);
+	int64_t result = code.cpl ? PHYLLO_EPERM : dispatch(vcpu, nr, &a);
 	gpr[GPR_RAX] = narrow ? (uint32_t)result : (uint64_t)result;
 }

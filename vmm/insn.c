@@ -116,10 +116,8 @@ static const struct insn *remembered(struct vcpu *vcpu, const struct vm_code *co
 {
 	const struct insn_memo *m = memo_of(vcpu, code);
 
-	return m->valid && is_same_code(&m->code, code) &&
-			       mmu_memo_holds(vcpu->mmu.vm, &m->where, m->insn.bytes, m->insn.len)
-		       ? &m->insn
-		       : NULL;
+	return m->valid && is_same_code(&m->code, code) && mmu_memo_holds(vcpu->mmu.vm, &m->where)
+		       ? &m->insn : NULL;
 }
 
 const struct insn *insn_remembered(struct vcpu *vcpu)
@@ -136,7 +134,7 @@ static void memo_fill(struct vcpu *vcpu, const struct vm_code *code,
 {
 	struct insn_memo *m = memo_of(vcpu, code);
 
-	m->valid = mmu_memo_take(vcpu->mmu.vm, walk, &m->where);
+	m->valid = mmu_memo_take(vcpu->mmu.vm, walk, insn->bytes, insn->len, &m->where);
 	m->code = *code;
 	m->insn = *insn;
 }
@@ -214,16 +212,26 @@ static void skip_anew(struct vcpu *vcpu)
 	insn_stop(vcpu, &insn, reason);
 }
 
+void insn_skip_in(struct vcpu *vcpu, const struct vm_code *code)
+{
+	const struct insn *insn = vcpu->exit.insn_len ? NULL : remembered(vcpu, code);
+
+	if (insn)
+		vcpu_skip(vcpu, insn->len);
+	else if (vcpu->exit.insn_len)
+		vcpu_skip(vcpu, vcpu->exit.insn_len);
+	else
+		skip_anew(vcpu);
+}
+
 void insn_skip(struct vcpu *vcpu)
 {
+	struct vm_code code;
+
 	if (vcpu->exit.insn_len) {
 		vcpu_skip(vcpu, vcpu->exit.insn_len);
 		return;
 	}
-	const struct insn *insn = insn_remembered(vcpu);
-
-	if (insn)
-		vcpu_skip(vcpu, insn->len);
-	else
-		skip_anew(vcpu);
+	virt->get_code(vcpu, &code);
+	insn_skip_in(vcpu, &code);
 }

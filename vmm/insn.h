@@ -32,6 +32,8 @@ void insn_stop(struct vcpu *vcpu, const struct insn *insn, const char *reason);
  * Stops the VM with a report when that fails.
  */
 void insn_skip(struct vcpu *vcpu);
+/* The same for who has called get_code() already. */
+void insn_skip_in(struct vcpu *vcpu, const struct vm_code *code);
 
 /*
  * Where one byte of guest virtual memory lies, for an access (ACC_R, ACC_W or ACC_X) with the

@@ -138,11 +138,11 @@ static bool deliver(struct vcpu *vcpu, const struct vm_event *event)
 	return true;
 }
 
-bool realmode_prepare(struct vcpu *vcpu)
+bool realmode_prepare_emulated(struct vcpu *vcpu)
 {
 	const struct virt_real_ops *real = virt->real;
 
-	if (!real || !real->active(vcpu))
+	if (!real->active(vcpu))
 		return true;
 	const char *obstacle = real->obstacle(vcpu);
 

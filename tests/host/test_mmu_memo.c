@@ -46,12 +46,12 @@ static void walk_anew(void)
 
 	CHECK_EQ(mmu_guest_translate(w.vm, &long_mode, GVA, ACC_X, &walk), 0);
 	CHECK_EQ(walk.count, LEVELS);
-	CHECK(mmu_memo_take(w.vm, &walk, &memo));
+	CHECK(mmu_memo_take(w.vm, &walk, bytes, sizeof(bytes), &memo));
 }
 
 static bool holds(void)
 {
-	return mmu_memo_holds(w.vm, &memo, bytes, sizeof(bytes));
+	return mmu_memo_holds(w.vm, &memo);
 }
 
 /* Tables, code, and a memo of how one leads to the other. */
@@ -94,6 +94,42 @@ static void each_byte(void)
 
 	CHECK_EQ(mmu_write_guest(w.vm, CODE + OFFSET + sizeof(bytes), &next, 1), 0);
 	CHECK(holds());
+}
+
+static void flip(gpa_t gpa)
+{
+	unsigned char byte;
+
+	CHECK_EQ(mmu_read_guest(w.vm, gpa, &byte, 1), 0);
+	byte ^= 1;
+	CHECK_EQ(mmu_write_guest(w.vm, gpa, &byte, 1), 0);
+}
+
+/* As many bytes as an instruction may have, wherever words and the page end: they matter, their neighbours do not. */
+static void each_place(void)
+{
+	unsigned char code[PAGE_SIZE];
+
+	begin();
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		code[i] = (unsigned char)(i * 7);
+	CHECK_EQ(mmu_write_guest(w.vm, CODE, code, sizeof(code)), 0);
+	for (unsigned offset = PAGE_SIZE - 26; offset < PAGE_SIZE; offset++) {
+		for (unsigned n = 1; n < 16 && offset + n <= PAGE_SIZE; n++) {
+			gva_t gva = (GVA & ~0xffful) | offset;
+			struct mmu_guest_walk walk;
+
+			CHECK_EQ(mmu_guest_translate(w.vm, &long_mode, gva, ACC_X, &walk), 0);
+			CHECK(mmu_memo_take(w.vm, &walk, code + offset, n, &memo));
+			CHECK(holds());
+			for (unsigned i = offset - 1; i <= offset + n && i < PAGE_SIZE; i++) {
+				flip(CODE + i);
+				CHECK_EQ(holds(), i < offset || i >= offset + n);
+				flip(CODE + i);
+				CHECK(holds());
+			}
+		}
+	}
 }
 
 /* The page is another one, and the old one is free: reading it would already be an error (ASan). */
@@ -164,6 +200,7 @@ static void in_world(const struct world_variant *v, void (*fn)(void))
 
 IN_EACH_WORLD(each_entry)
 IN_EACH_WORLD(each_byte)
+IN_EACH_WORLD(each_place)
 IN_EACH_WORLD(each_page)
 IN_EACH_WORLD(each_slot_change)
 IN_EACH_WORLD(while_invalidating)
@@ -171,6 +208,7 @@ IN_EACH_WORLD(while_invalidating)
 static const struct ktap_test tests[] = {
 	KTAP(test_each_entry),
 	KTAP(test_each_byte),
+	KTAP(test_each_place),
 	KTAP(test_each_page),
 	KTAP(test_each_slot_change),
 	KTAP(test_while_invalidating),
