@@ -174,6 +174,8 @@ static bool operand_access(struct vcpu *vcpu, const struct operand *op, bool wri
 {
 	unsigned shift = 0;
 
+	if (op->pieces == 1)
+		return piece_access(vcpu, &op->piece[0], write, value);
 	for (unsigned i = 0; i < op->pieces; i++) {
 		uint64_t part = *value >> shift;
 

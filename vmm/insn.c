@@ -112,7 +112,7 @@ static struct insn_memo *memo_of(struct vcpu *vcpu, const struct vm_code *code)
 	return &vcpu->memos[code->gva / 2 % INSN_MEMOS];
 }
 
-static const struct insn *remembered(struct vcpu *vcpu, const struct vm_code *code)
+static inline const struct insn *remembered(struct vcpu *vcpu, const struct vm_code *code)
 {
 	const struct insn_memo *m = memo_of(vcpu, code);
 
@@ -212,16 +212,22 @@ static void skip_anew(struct vcpu *vcpu)
 	insn_stop(vcpu, &insn, reason);
 }
 
-void insn_skip_in(struct vcpu *vcpu, const struct vm_code *code)
+static void skip_decoded(struct vcpu *vcpu, const struct vm_code *code)
 {
-	const struct insn *insn = vcpu->exit.insn_len ? NULL : remembered(vcpu, code);
+	const struct insn *insn = remembered(vcpu, code);
 
 	if (insn)
 		vcpu_skip(vcpu, insn->len);
-	else if (vcpu->exit.insn_len)
-		vcpu_skip(vcpu, vcpu->exit.insn_len);
 	else
 		skip_anew(vcpu);
+}
+
+void insn_skip_in(struct vcpu *vcpu, const struct vm_code *code)
+{
+	if (vcpu->exit.insn_len)
+		vcpu_skip(vcpu, vcpu->exit.insn_len);
+	else
+		skip_decoded(vcpu, code);
 }
 
 void insn_skip(struct vcpu *vcpu)
@@ -233,5 +239,5 @@ void insn_skip(struct vcpu *vcpu)
 		return;
 	}
 	virt->get_code(vcpu, &code);
-	insn_skip_in(vcpu, &code);
+	skip_decoded(vcpu, &code);
 }

@@ -179,6 +179,8 @@ static void deliver_interrupt(struct vcpu *vcpu)
 {
 	struct lapic *lapic = &vcpu->lapic;
 
+	if (!lapic_has_requests(lapic) && !vcpu->intr_watched)
+		return;
 	intr_sync_tpr(vcpu);
 	int vector = lapic_pending(lapic);
 	bool now = vector >= 0 && !vcpu->inject.valid && virt->intr_allowed(vcpu);
@@ -191,9 +193,12 @@ static void deliver_interrupt(struct vcpu *vcpu)
 	} else if (vector >= 0) {
 		intr_raise(vcpu, INTR_CHECK);
 	}
-	if (!virt->request_intr_window(vcpu, vector >= 0 && !now))
+	bool waits = vector >= 0 && !now, held = !waits && lapic_held_by_tpr(lapic);
+
+	if (!virt->request_intr_window(vcpu, waits))
 		look_again_soon(vcpu);
-	virt->trap_cr8_write(vcpu, lapic_held_by_tpr(lapic));
+	virt->trap_cr8_write(vcpu, held);
+	vcpu->intr_watched = waits || held;
 }
 
 void intr_fold(struct vcpu *vcpu)

@@ -120,6 +120,11 @@ bool lapic_write(struct lapic *l, unsigned offset, uint32_t value, uint64_t now)
 void lapic_accept(struct lapic *l, uint8_t vector);
 /* The same for many: those of vectors, which begin at 32 * word. */
 void lapic_accept_word(struct lapic *l, unsigned word, uint32_t vectors);
+/* IRR is not empty. */
+static inline bool lapic_has_requests(const struct lapic *l)
+{
+	return l->irr.some;
+}
 /* The vector that the processor should take now; -1: none of more than its priority. */
 int lapic_pending(const struct lapic *l);
 /* The processor takes it: from IRR to ISR. */

@@ -80,6 +80,7 @@ struct vcpu {
 	_Atomic uint32_t lapic_address; /* as of the APIC's last change, for senders */
 	struct mmio_device lapic_page; /* where the APIC's base MSR puts it */
 	struct timer alarm;
+	bool intr_watched;       /* an exit was asked for at which an interrupt may come through (intr.c) */
 	unsigned looks;          /* in a row: that it should look again soon (intr.c) */
 	uint64_t alarm_at;       /* what it was set to, until INTR_TIMER; LAPIC_NEVER: not at all */
 	struct {
