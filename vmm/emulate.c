@@ -32,7 +32,8 @@
 /* What brought us here. */
 struct access {
 	gpa_t gpa;
-	uint8_t access; /* ACC_R or ACC_W */
+	uint8_t access; /* ACC_R or ACC_W … */
+	bool guessed;   /* … which VT-x does not say of an entry that is malformed */
 	bool memory; /* a write to memory that no mapping permits; else a device */
 	bool any;    /* or a segment's limit that is not the guest's: gpa is not known */
 };
@@ -213,7 +214,7 @@ static bool is_permitted(struct vcpu *vcpu, const struct operand *op, unsigned a
 static bool is_known(struct vcpu *vcpu, const struct insn *insn, const struct access *a,
 		     uint64_t offset, unsigned access, struct operand *op)
 {
-	return !a->any && a->access == access &&
+	return !a->any && (a->access == access || (a->guessed && insn->kind == INSN_MOV)) &&
 	       operand_at(vcpu, insn_linear_in(vcpu, insn->code_size, insn->segment, offset),
 			  insn->operand_size, a->gpa, op);
 }
@@ -383,7 +384,7 @@ static void emulate(struct vcpu *vcpu, const struct insn *insn, const struct acc
 
 void emulate_mmio(struct vcpu *vcpu, const struct page_fault *pf)
 {
-	struct access a = { .gpa = pf->gpa, .access = pf->access };
+	struct access a = { .gpa = pf->gpa, .access = pf->access, .guessed = pf->reserved };
 	const struct insn *insn;
 	struct insn anew;
 

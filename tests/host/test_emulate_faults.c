@@ -200,6 +200,41 @@ static void test_races(void)
 	emulate_close();
 }
 
+/* The access came first, then the tables changed: the operand is where the access was. */
+static void test_tables_change(void)
+{
+	struct page_fault malformed = { .gpa = DEVICE_GPA + 8, .access = ACC_R, .reserved = true };
+
+	emulate_open();
+	emulate_map(DEVICE, MEMORY_GPA, PTE);
+	CODE_BYTES(0x89, 0x08); /* mov [rax], ecx */
+	ew.vcpu.regs.gpr[GPR_RAX] = DEVICE + 8;
+	ew.vcpu.regs.gpr[GPR_RCX] = 0x12345678;
+	emulate_touch(DEVICE_GPA + 8, ACC_W);
+	CHECK_EQ(ew.writes, 1);
+	CHECK_EQ(memcmp(ew.device + 8, "\x78\x56\x34\x12", 4), 0);
+	CHECK_EQ(ew.vcpu.regs.rip, CODE + 2);
+	ew.vcpu.regs.rip = CODE;
+	emulate_mmio(&ew.vcpu, &malformed);
+	CHECK_EQ(ew.writes, 2);
+	ew.vcpu.regs.rip = CODE;
+	/* A read says nothing about a write. */
+	emulate_touch(DEVICE_GPA + 8, ACC_R);
+	CHECK_EQ(ew.writes, 2);
+	CODE_BYTES(0x01, 0x08); /* add [rax], ecx */
+	emulate_mmio(&ew.vcpu, &malformed);
+	CHECK_EQ(ew.reads + ew.writes, 2);
+	CHECK_EQ(ew.vcpu.regs.rip, CODE);
+	/* Nor one page about the next. */
+	CODE_BYTES(0x89, 0x08);
+	emulate_map(DEVICE + PAGE_SIZE, MEMORY_GPA, PTE);
+	ew.vcpu.regs.gpr[GPR_RAX] = DEVICE + PAGE_SIZE - 2;
+	emulate_touch(DEVICE_GPA + PAGE_SIZE - 2, ACC_W);
+	CHECK_EQ(ew.writes, 2);
+	CHECK_STR(ew.stopped, "");
+	emulate_close();
+}
+
 /* What mmu_protect() forbids the guest, no write of ours does for it: not even at the end of another page. */
 static void test_protected_memory(void)
 {
@@ -232,7 +267,8 @@ static const struct ktap_test tests[] = {
 	KTAP(test_string_in_parts), KTAP(test_string_single_step),
 	KTAP(test_page_faults),	    KTAP(test_segment_limit),
 	KTAP(test_real_mode),	    KTAP(test_gs_base),
-	KTAP(test_reports),	    KTAP(test_races),	KTAP(test_protected_memory),
+	KTAP(test_reports),	    KTAP(test_races),
+	KTAP(test_tables_change),   KTAP(test_protected_memory),
 };
 
 int main(int argc, char **argv)
