@@ -12,15 +12,9 @@
  */
 #include "mm/around.h"
 
-#include "mm/backing_word.h"
-#include "mm/dirty.h"
 #include "mm/invalidate.h"
-#include "mm/memslot.h"
 #include "mm/tdp.h"
 #include "mm/walk.h"
-
-/* What a word of the backing says besides the page's address, as far as it matters here. */
-#define WORD_ASKED (BACKING_KIND_MASK | WORD_PROTECTION)
 
 /* Some of the window, whose pages have their words side by side. */
 struct piece {
@@ -38,43 +32,21 @@ static struct piece piece_at(const struct memslot *slot, gfn_t gfn, gfn_t end)
 	return p;
 }
 
-/*
- * The words of 4K pages one by one; of a larger page, the words that it would have.  All leaves are
- * alike but for the page; cell is the first page's.
- */
-static unsigned set_leaves(const struct piece *p, const struct backing_page *page,
-			   spte_cell_t *cell, spte_t like)
+/* Of a larger page, the words that it would have. */
+static unsigned set_part(const struct piece *p, const struct backing_page *page, spte_cell_t *cell,
+			 spte_t like)
 {
-	uint64_t asked = BACKING_PAGE | word_protection(page->access), set = 0;
-	uint64_t word = ((page->pfn.n + (p->gfn - page->gfn)) << PAGE_SHIFT) | asked;
+	hpa_t hpa = (page->pfn.n + (p->gfn - page->gfn)) << PAGE_SHIFT;
+	unsigned set = 0;
 
-	for (unsigned i = 0; i < p->count; i++, word += PAGE_SIZE) {
-		spte_t old = { 0 };
-
-		if (p->row.step)
-			word = word_load(&p->row.cell[i]);
-		if ((word & WORD_ASKED) == asked && !spte_load(&cell[i]).raw)
-			set += spte_cmpxchg(&cell[i], &old, (spte_t){ like.raw | word_hpa(word) });
-	}
-	return (unsigned)set;
-}
-
-/* As the fault's leaf, but nobody's access, and without a page. */
-static spte_t like_leaf(const struct mmu_format *fmt, const struct memslot *slot, spte_t leaf)
-{
-	const struct dirty_log *log = dirty_log_of(slot);
-
-	leaf.raw &= ~(fmt->address | (fmt->ad ? fmt->accessed | fmt->dirty : fmt->allow_w));
-	/* The log wants to hear of each write. */
-	if (log && log->style == MMU_DIRTY_WRPROT)
-		leaf = leaf_wrprot(fmt, leaf);
-	return leaf;
+	for (unsigned i = 0; i < p->count; i++)
+		set += around_set(&cell[i], like, hpa + i * PAGE_SIZE);
+	return set;
 }
 
 void around_map(struct mmu_vcpu *vcpu, const struct memslot *slot, const struct backing_page *page,
 		const struct tdp_iter *it)
 {
-	const struct mmu_format *fmt = it->root->fmt;
 	struct mmu_vm *vm = vcpu->vm;
 	gfn_t gfn = it->gfn, start = gfn & ~(gfn_t)(vm->fault_around - 1);
 	gfn_t end = start + vm->fault_around;
@@ -86,14 +58,19 @@ void around_map(struct mmu_vcpu *vcpu, const struct memslot *slot, const struct 
 	MM_BUG_ON(it->level != PG_LEVEL_4K);
 	if (invalidate_in_progress(vm, start, end))
 		return;
-	spte_t like = like_leaf(fmt, slot, it->old);
+	spte_t like = around_leaf(it->root->fmt, dirty_log_of(slot), it->old);
 
 	/* The window lies in one table, which the fault's leaf is in, and which stays while we hold the lock. */
 	for (struct piece p; start < end; start += p.count) {
+		spte_cell_t *cell = it->cell - (gfn - start);
+
 		p = piece_at(slot, start, end);
+		if (p.row.step)
+			set += around_words(p.row.cell, p.count, word_protection(page->access),
+					    cell, like);
 		/* Of another large page than the fault's we know nothing yet. */
-		if (p.row.step || gfn - start < p.count)
-			set += set_leaves(&p, page, it->cell - (gfn - start), like);
+		else if (gfn - start < p.count)
+			set += set_part(&p, page, cell, like);
 	}
 	tdp_account_leaves(vm, PG_LEVEL_4K, set);
 	stat_add(vm, pf_around, set);

@@ -81,44 +81,56 @@ static void lookup_device(const struct mmu_vm *vm, const struct memslot *slot, g
 		level--;
 	gfn_t base = level_gfn_base(gfn, level);
 
-	*out = (struct backing_page){ { base + shift }, base, (uint8_t)level, ACC_RWX, false,
-				      false, false };
+	*out = (struct backing_page){ .pfn.n = base + shift, .gfn = base, .level = (uint8_t)level,
+				      .access = ACC_RWX };
+}
+
+/* A word of a larger page than of 4K: what may be mapped of it around gfn. */
+static void page_around(const struct memslot *slot, gfn_t gfn, unsigned level,
+			struct backing_page *out)
+{
+	unsigned leaf = level < slot->alike ? level : slot->alike;
+	gfn_t index = backing_index(slot, gfn);
+
+	out->level = (uint8_t)leaf;
+	out->gfn = level_gfn_base(gfn, leaf);
+	out->pfn.n += index - level_gfn_base(index, level) - (gfn - out->gfn);
+}
+
+/* What a word of this level says of gfn. */
+static inline void page_of(const struct memslot *slot, gfn_t gfn, unsigned level, uint64_t word,
+			   struct backing_page *out)
+{
+	out->pfn.n = word >> PAGE_SHIFT;
+	out->gfn = gfn;
+	out->level = PG_LEVEL_4K;
+	out->access = (uint8_t)word_access(word);
+	out->refcounted = true;
+	out->accessed = word & WORD_ACCESSED;
+	out->dirty = word & WORD_DIRTY;
+	if (level > PG_LEVEL_4K)
+		page_around(slot, gfn, level, out);
 }
 
 int backing_look(const struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn,
 		 struct backing_page *out)
 {
-	unsigned level;
-
 	if (backing_is_device(slot)) {
 		lookup_device(vm, slot, gfn, out);
 		return 0;
 	}
-	gfn_t index = backing_index(slot, gfn);
 	const struct backing *b = &slot->state->backing;
+	gfn_t index = backing_index(slot, gfn);
 	backing_cell_t *cell;
+	unsigned level;
 	uint64_t word;
 
-	/*
-	 * A node may take the place of what was absent between the two looks at it; and one that
-	 * has just gone may say absent where there is a page: then the way leads elsewhere by now.
-	 */
-	do {
-		cell = backing_find(b, index, PG_LEVEL_4K, &level);
-		word = word_load(cell);
-	} while (word_kind(word) == BACKING_NODE ||
-		 (word_kind(word) == BACKING_ABSENT &&
-		  backing_find(b, index, PG_LEVEL_4K, &level) != cell));
-	uint64_t offset = index - level_gfn_base(index, level);
-
-	level = level < slot->alike ? level : slot->alike;
-	out->level = (uint8_t)level;
-	out->gfn = level_gfn_base(gfn, level);
-	out->pfn.n = (word_hpa(word) >> PAGE_SHIFT) + offset - (gfn - out->gfn);
-	out->access = (uint8_t)word_access(word);
-	out->refcounted = true;
-	out->accessed = word & WORD_ACCESSED;
-	out->dirty = word & WORD_DIRTY;
+	/* A node that has just gone may say absent where there is a page: the way leads elsewhere by now. */
+	do
+		cell = backing_read(b, index, PG_LEVEL_4K, &level, &word);
+	while (word_kind(word) == BACKING_ABSENT &&
+	       backing_find(b, index, PG_LEVEL_4K, &level) != cell);
+	page_of(slot, gfn, level, word, out);
 	switch (word_kind(word)) {
 	case BACKING_PAGE:
 		return 0;
@@ -199,11 +211,12 @@ static int backing_grow(struct mmu_vm *vm, struct mmu_cache *cache, backing_cell
 }
 
 /*
- * Put a page of this level where nothing is yet.  -EEXIST: somebody was first, or the
+ * Put the page where nothing is yet; *word: how it was written down.  -EEXIST: somebody was first, or the
  * spot is covered at a higher level; -ENOMEM: no page for a node.
  */
 static int backing_publish(struct mmu_vm *vm, struct mmu_cache *cache, const struct memslot *slot,
-			   gfn_t gfn, unsigned goal, hpa_t hpa) REQUIRES_SHARED(vm->mmu_lock)
+			   gfn_t gfn, const struct backing_fresh *fresh, uint64_t *word)
+	REQUIRES_SHARED(vm->mmu_lock)
 {
 	const struct backing *b = &slot->state->backing;
 
@@ -211,16 +224,18 @@ static int backing_publish(struct mmu_vm *vm, struct mmu_cache *cache, const str
 		return -EAGAIN;
 	for (;;) {
 		unsigned level;
-		backing_cell_t *cell = backing_find(b, backing_index(slot, gfn), goal, &level);
-		uint64_t old = word_load(cell), new = word_make(BACKING_PAGE, hpa);
+		uint64_t old;
+		backing_cell_t *cell = backing_read(b, backing_index(slot, gfn), fresh->level,
+						    &level, &old);
 
 		if (word_kind(old) != BACKING_ABSENT)
 			return -EEXIST;
+		*word = word_make(BACKING_PAGE, fresh->hpa) | (old & WORD_PROTECTION);
 		/* Release: pairs with the acquire in word_load(). */
-		if (level == goal)
+		if (level == fresh->level)
 			return atomic_compare_exchange_strong_explicit(
-				       cell, &old, new | (old & WORD_PROTECTION),
-				       memory_order_release, memory_order_relaxed) ? 0 : -EEXIST;
+				       cell, &old, *word, memory_order_release,
+				       memory_order_relaxed) ? 0 : -EEXIST;
 		if (backing_grow(vm, cache, cell, old))
 			return -ENOMEM;
 	}
@@ -268,14 +283,16 @@ int backing_fetch(struct mmu_vm *vm, const struct memslot *slot, gfn_t gfn, unsi
 int backing_bring(struct mmu_vm *vm, struct mmu_cache *cache, const struct memslot *slot,
 		  gfn_t gfn, struct backing_fresh *fresh, struct backing_page *out)
 {
-	int err = backing_publish(vm, cache, slot, gfn, fresh->level, fresh->hpa);
+	uint64_t word;
+	int err = backing_publish(vm, cache, slot, gfn, fresh, &word);
 
 	assert_held_read(&vm->mmu_lock);
-	if (!err) {
-		stat_add(vm, backing_pages, level_pages(fresh->level));
-		fresh->hpa = HPA_INVALID;
-	}
-	return err && err != -EEXIST ? err : backing_lookup_in(vm, slot, gfn, out);
+	if (err)
+		return err == -EEXIST ? backing_lookup_in(vm, slot, gfn, out) : err;
+	stat_add(vm, backing_pages, level_pages(fresh->level));
+	fresh->hpa = HPA_INVALID;
+	page_of(slot, gfn, fresh->level, word, out);
+	return 0;
 }
 
 void backing_drop(struct mmu_vm *vm, struct backing_fresh *fresh)

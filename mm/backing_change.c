@@ -88,6 +88,7 @@ struct place {
 	gfn_t index;         /* of c->next */
 	gfn_t limit;         /* do not change what lies behind yet */
 	gfn_t range_end;     /* nor this, ever */
+	unsigned *budget;    /* words that this step may still look at */
 	struct freeing *freeing;
 	backing_cell_t *path[PG_LEVEL_256T + 1];
 };
@@ -118,6 +119,31 @@ static void change_word(struct mmu_vm *vm, struct backing_change *c, const struc
 		stat_sub(vm, ballooned_pages, span);
 	if (word_kind(word) != BACKING_BALLOONED && word_kind(new) == BACKING_BALLOONED)
 		stat_add(vm, ballooned_pages, span);
+}
+
+/* The words of n 4K pages side by side, of which the place stands on the first and then on the last. */
+static void change_words(struct mmu_vm *vm, struct backing_change *c, struct place *p, unsigned n)
+{
+	backing_cell_t *cell = p->path[PG_LEVEL_4K];
+	uint64_t changed = 0, out = 0, in = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t word = word_load(&cell[i]), new = changed_word(c, word);
+
+		if (new == word)
+			continue;
+		word_store(&cell[i], new);
+		if (word_kind(word) == BACKING_PAGE && word_kind(new) != BACKING_PAGE)
+			free_single(p->freeing, word_hpa(word));
+		out += word_kind(new) == BACKING_BALLOONED;
+		in += word_kind(word) == BACKING_BALLOONED;
+		changed++;
+	}
+	c->changed += changed;
+	stat_add(vm, ballooned_pages, out - in);
+	p->path[PG_LEVEL_4K] += n - 1;
+	p->index += n - 1;
+	c->next += n - 1;
 }
 
 /* Break a word above 4K into a node of words that say the same. */
@@ -217,17 +243,26 @@ static void change_done(struct mmu_vm *vm, struct backing_change *c, struct plac
 	fold_nodes(vm, p, level, c->next == end);
 }
 
+static unsigned words_here(const struct backing_change *c, const struct place *p, gfn_t end)
+{
+	uint64_t n = PT_ENTRIES - level_index(p->index, PG_LEVEL_4K);
+
+	n = n < end - c->next ? n : end - c->next;
+	return (unsigned)(n < *p->budget ? n : *p->budget);
+}
+
 /*
- * Bring the gfns from next on to their state, as far as one word reaches, below end.  A word that
- * only the end cuts, and not the range, is left as it is until all of it may change: to break
- * it would take a page at every place where a walk happens to yield.
+ * Bring the gfns from next on to their state, as far as one word reaches, or some of 4K side by
+ * side, below end.  A word that only the end cuts, and not the range, is left as it is until all of it may
+ * change: to break it would take a page at every place where a walk happens to yield.
  */
 static int change_next(struct mmu_vm *vm, struct backing_change *c, const struct memslot *slot,
-		       gfn_t end, struct freeing *freeing)
+		       gfn_t end, struct freeing *freeing, unsigned *budget)
 {
 	const struct backing *b = &slot->state->backing;
 	struct place p = {
 		.slot = slot, .index = backing_index(slot, c->next), .freeing = freeing,
+		.budget = budget,
 	};
 	backing_cell_t *node = backing_node(b->top);
 
@@ -239,10 +274,19 @@ static int change_next(struct mmu_vm *vm, struct backing_change *c, const struct
 		bool is_node = word_kind(word) == BACKING_NODE;
 
 		p.path[level] = cell;
+		if (level == PG_LEVEL_4K) {
+			unsigned n = words_here(c, &p, end);
+
+			change_words(vm, c, &p, n);
+			change_done(vm, c, &p, level, end);
+			*budget -= n;
+			return 0;
+		}
 		if (!is_node && (new == word || is_whole(&p, level, p.limit))) {
 			if (new != word)
 				change_word(vm, c, &p, level, new);
 			change_done(vm, c, &p, level, end);
+			--*budget;
 			return 0;
 		}
 		if (!is_node && is_whole(&p, level, p.range_end))
@@ -259,14 +303,15 @@ static int change_in_slot(struct mmu_vm *vm, struct backing_change *c, const str
 {
 	uint64_t enough = c->changed + CHANGE_STEP;
 	struct freeing freeing = { 0 };
+	unsigned budget = CHANGE_STEP;
 	int err = 0;
 
 	if (end > slot->base + slot->npages)
 		end = slot->base + slot->npages;
-	for (unsigned i = 0; i < CHANGE_STEP && c->next < end && c->changed < enough; i++) {
+	while (budget && c->next < end && c->changed < enough) {
 		gfn_t before = c->next;
 
-		err = change_next(vm, c, slot, end, &freeing);
+		err = change_next(vm, c, slot, end, &freeing, &budget);
 		if (err || c->next == before)
 			break;
 	}

@@ -92,20 +92,47 @@ static inline bool backing_is_device(const struct memslot *slot)
 	return slot->flags & MMU_SLOT_DEVICE;
 }
 
-/* The lowest cell on the way to index that is not a node, but not below bottom. */
+/* The lowest cell on the way to index that is not a node, but not below bottom; and what it said. */
+static inline backing_cell_t *backing_read(const struct backing *b, gfn_t index, unsigned bottom,
+					   unsigned *level, uint64_t *word)
+{
+	backing_cell_t *node = backing_node(b->top), *cell;
+	unsigned l = b->level;
+	uint64_t w;
+
+	for (;; l--) {
+		cell = &node[level_index(index, l)];
+		w = word_load(cell);
+		if (word_kind(w) != BACKING_NODE || l == bottom)
+			break;
+		node = backing_node(word_hpa(w));
+	}
+	*level = l;
+	*word = w;
+	return cell;
+}
+
 static inline backing_cell_t *backing_find(const struct backing *b, gfn_t index, unsigned bottom,
 					   unsigned *level)
 {
-	backing_cell_t *node = backing_node(b->top);
+	uint64_t word;
 
-	for (*level = b->level;; --*level) {
-		backing_cell_t *cell = &node[level_index(index, *level)];
-		uint64_t word = word_load(cell);
+	return backing_read(b, index, bottom, level, &word);
+}
 
-		if (word_kind(word) != BACKING_NODE || *level == bottom)
-			return cell;
-		node = backing_node(word_hpa(word));
-	}
+/*
+ * The word behind gfn, in a slot of RAM, if it is that of a 4K page that may be used in every way; NULL: it is
+ * not.  By an RCU reader; the word stays where it is as long as its page is there.
+ */
+static inline backing_cell_t *backing_plain(const struct memslot *slot, gfn_t gfn)
+{
+	unsigned level;
+	uint64_t word;
+	backing_cell_t *cell = backing_read(&slot->state->backing, backing_index(slot, gfn),
+					    PG_LEVEL_4K, &level, &word);
+
+	return level == PG_LEVEL_4K &&
+	       (word & (BACKING_KIND_MASK | WORD_PROTECTION)) == BACKING_PAGE ? cell : NULL;
 }
 
 /* The words behind neighbouring gfns: word i is cell[i * step]. */

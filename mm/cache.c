@@ -2,7 +2,7 @@
 /* Pages in reserve; see cache.h. */
 #include "mm/cache.h"
 
-int cache_topup(struct mmu_cache *cache, unsigned want)
+int cache_fill(struct mmu_cache *cache, unsigned want)
 {
 	MM_BUG_ON(want > MMU_CACHE_PAGES);
 	while (cache->count < want) {

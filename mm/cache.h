@@ -8,8 +8,13 @@
 #include "mm/mmu.h"
 #include "mm/port.h"
 
+int cache_fill(struct mmu_cache *cache, unsigned want);
 /* Fill up to want pages.  -ENOMEM leaves what there is. */
-int cache_topup(struct mmu_cache *cache, unsigned want);
+static inline int cache_topup(struct mmu_cache *cache, unsigned want)
+{
+	return cache->count >= want ? 0 : cache_fill(cache, want);
+}
+
 /* A zeroed page, or HPA_INVALID. */
 hpa_t cache_take(struct mmu_cache *cache);
 /* Give one back that was never written. */

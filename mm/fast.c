@@ -14,30 +14,12 @@
  */
 #include "mm/fast.h"
 
+#include "mm/iter.h"
 #include "mm/leaf.h"
 #include "mm/rcu.h"
 
 /* The processors may set A and D in between; anything else is for the slow path. */
 #define FAST_TRIES 4
-
-/* The lowest entry for gfn, if it is a leaf; *level is its level. */
-static spte_cell_t *fast_find(const struct mmu_vcpu *vcpu, gfn_t gfn, spte_t *leaf,
-			      unsigned *level)
-{
-	const struct mmu_format *fmt = vcpu->loaded->fmt;
-	hpa_t table = vcpu->root;
-
-	for (*level = vcpu->loaded->level;; --*level) {
-		spte_cell_t *cell = &spte_table(table)[level_index(gfn, *level)];
-
-		*leaf = spte_load(cell);
-		if (format_is_leaf(fmt, *leaf, *level))
-			return cell;
-		if (!format_is_table(fmt, *leaf, *level))
-			return NULL;
-		table = format_hpa(fmt, *leaf);
-	}
-}
 
 /* What the leaf may become for this access; the same as before when that is not enough. */
 static spte_t fast_restore(const struct mmu_format *fmt, spte_t leaf, unsigned access)
@@ -57,11 +39,11 @@ static spte_t fast_restore(const struct mmu_format *fmt, spte_t leaf, unsigned a
 static enum mmu_pf_result fast_fix(struct mmu_vcpu *vcpu, struct page_fault *pf)
 {
 	const struct mmu_format *fmt = vcpu->loaded->fmt;
-	unsigned level;
+	unsigned level = vcpu->loaded->level;
 	spte_t leaf;
-	spte_cell_t *cell = fast_find(vcpu, pf->gpa >> PAGE_SHIFT, &leaf, &level);
+	spte_cell_t *cell = iter_lowest(fmt, vcpu->root, pf->gpa >> PAGE_SHIFT, &level, &leaf);
 
-	for (unsigned i = 0; cell && i < FAST_TRIES; i++) {
+	for (unsigned i = 0; i < FAST_TRIES; i++) {
 		if (!format_is_leaf(fmt, leaf, level))
 			return MMU_PF_RETRY;
 		if (format_permits(fmt, leaf, pf->access))

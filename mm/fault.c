@@ -16,6 +16,7 @@
 #include "mm/lock.h"
 #include "mm/memslot.h"
 #include "mm/mmio.h"
+#include "mm/quick.h"
 #include "mm/root.h"
 #include "mm/tdp.h"
 
@@ -37,7 +38,15 @@ enum mmu_pf_result fault_backing_error(int err)
 	}
 }
 
-/* What was looked up, unless an invalidation got in between, of it or of all mappings. */
+/* Was what was looked up taken away since: all that a leaf of the page could span, or all mappings? */
+static inline bool fault_is_late(struct mmu_vcpu *vcpu, gfn_t gfn, unsigned level, uint64_t snapshot)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
+{
+	return !root_is_valid(vcpu->loaded) ||
+	       invalidate_is_stale(vcpu->vm, snapshot, gfn, gfn + level_pages(level));
+}
+
+/* What was looked up, unless an invalidation got in between. */
 static enum mmu_pf_result fault_install(struct mmu_vcpu *vcpu, struct page_fault *pf,
 					const struct memslot *slot, const struct backing_page *page,
 					uint64_t snapshot, bool around)
@@ -45,10 +54,7 @@ static enum mmu_pf_result fault_install(struct mmu_vcpu *vcpu, struct page_fault
 {
 	unsigned access = memslot_access(slot) & page->access;
 
-	/* All that a leaf of the page could span, not only the gfn that faulted. */
-	if (!root_is_valid(vcpu->loaded) ||
-	    invalidate_is_stale(vcpu->vm, snapshot, page->gfn,
-				page->gfn + level_pages(page->level)))
+	if (fault_is_late(vcpu, page->gfn, page->level, snapshot))
 		return MMU_PF_RETRY;
 	if (!(access & pf->access))
 		return MMU_PF_PROTECTED;
@@ -60,36 +66,90 @@ static enum mmu_pf_result fault_install(struct mmu_vcpu *vcpu, struct page_fault
 	return result;
 }
 
-/*
- * Under one hold of the lock: a page that was fetched goes to the backing, and the leaf into the
- * table.  -ENOENT in *err: not this page, but a smaller one.
- */
-static enum mmu_pf_result fault_locked(struct mmu_vcpu *vcpu, struct page_fault *pf,
-				       const struct memslot *slot, struct backing_fresh *fresh,
-				       struct backing_page *page, uint64_t snapshot, int *err)
+/* The page is there: the leaf, under one hold of the lock. */
+static enum mmu_pf_result fault_map(struct mmu_vcpu *vcpu, struct page_fault *pf,
+				    const struct memslot *slot, const struct backing_page *page,
+				    uint64_t snapshot)
 {
-	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
-	struct mmu_reading r = { .op = MMU_OP_FAULT, .gfn = gfn, .npages = 1, .vcpu = vcpu };
-	enum mmu_pf_result result;
+	uint64_t who = who_make(MMU_OP_FAULT, pf->gpa >> PAGE_SHIFT);
+	uint64_t since = mmu_fault_lock(vcpu, who);
+	enum mmu_pf_result result = fault_install(vcpu, pf, slot, page, snapshot,
+						  vcpu->vm->fault_around > 1);
 
-	/* Where the page was not there yet its neighbours will not be either. */
-	bool brings = fresh->hpa != HPA_INVALID, around = vcpu->vm->fault_around > 1 && !brings;
-
-	mmu_read_lock(vcpu->vm, &r);
-	if (brings)
-		*err = backing_bring(vcpu->vm, &vcpu->cache, slot, gfn, fresh, page);
-	result = *err ? fault_backing_error(*err)
-		      : fault_install(vcpu, pf, slot, page, snapshot, around);
-	mmu_read_unlock(vcpu->vm, &r);
+	mmu_fault_unlock(vcpu, who, since);
 	return result;
 }
 
-/* As an RCU reader, so that the slot stays, and what is looked at of its backing. */
-static enum mmu_pf_result fault_in_slot(struct mmu_vcpu *vcpu, struct page_fault *pf,
-					const struct memslot *slot, uint64_t snapshot)
+/* There is more to it than a leaf.  Looked up again under the lock: it is what it was. */
+static __attribute__((noinline)) enum mmu_pf_result
+fault_not_quick(struct mmu_vcpu *vcpu, struct page_fault *pf, const struct memslot *slot,
+		uint64_t snapshot) REQUIRES_SHARED(vcpu->vm->mmu_lock)
+{
+	struct backing_page page;
+	int err = backing_look(vcpu->vm, slot, pf->gpa >> PAGE_SHIFT, &page);
+
+	return err ? fault_backing_error(err)
+		   : fault_install(vcpu, pf, slot, &page, snapshot, vcpu->vm->fault_around > 1);
+}
+
+/* The same for a plain word, most of the time with nothing but the leaf missing. */
+static inline enum mmu_pf_result fault_map_plain(struct mmu_vcpu *vcpu, struct page_fault *pf,
+						 const struct memslot *slot,
+						 const backing_cell_t *word, uint64_t snapshot)
+{
+	enum mmu_pf_result result = MMU_PF_FIXED;
+	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
+	uint64_t who = who_make(MMU_OP_FAULT, gfn), since = mmu_fault_lock(vcpu, who);
+
+	if (fault_is_late(vcpu, gfn, PG_LEVEL_4K, snapshot))
+		result = MMU_PF_RETRY;
+	else if (!quick_map(vcpu, pf, slot, word))
+		result = fault_not_quick(vcpu, pf, slot, snapshot);
+	mmu_fault_unlock(vcpu, who, since);
+	return result;
+}
+
+/*
+ * The page that was fetched goes to the backing, and the leaf into the table, under one hold as well.
+ * Where the page was not there yet its neighbours will not be either.
+ */
+static enum mmu_pf_result fault_bring(struct mmu_vcpu *vcpu, struct page_fault *pf,
+				      const struct memslot *slot, struct backing_fresh *fresh,
+				      uint64_t snapshot, int *err)
+{
+	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
+	uint64_t who = who_make(MMU_OP_FAULT, gfn), since = mmu_fault_lock(vcpu, who);
+	struct backing_page page;
+
+	*err = backing_bring(vcpu->vm, &vcpu->cache, slot, gfn, fresh, &page);
+	enum mmu_pf_result result = *err ? fault_backing_error(*err)
+					 : fault_install(vcpu, pf, slot, &page, snapshot, false);
+
+	mmu_fault_unlock(vcpu, who, since);
+	backing_drop(vcpu->vm, fresh);
+	return result;
+}
+
+/*
+ * There is no page yet: one is brought, of the absent span's level or smaller.  -ENOENT in *err: others
+ * have divided the span meanwhile, look again.
+ */
+static __attribute__((noinline)) enum mmu_pf_result
+fault_absent(struct mmu_vcpu *vcpu, struct page_fault *pf, const struct memslot *slot,
+	     unsigned level, uint64_t snapshot, int *err)
 {
 	struct backing_fresh fresh = { .hpa = HPA_INVALID };
-	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
+
+	*err = backing_fetch(vcpu->vm, slot, pf->gpa >> PAGE_SHIFT, level, &fresh);
+	return *err ? fault_backing_error(*err)
+		    : fault_bring(vcpu, pf, slot, &fresh, snapshot, err);
+}
+
+/* As an RCU reader, so that the slot stays, and what is looked at of its backing. */
+static __attribute__((noinline)) enum mmu_pf_result
+fault_in_slot(struct mmu_vcpu *vcpu, struct page_fault *pf, const struct memslot *slot,
+	      uint64_t snapshot)
+{
 	enum mmu_pf_result result;
 	struct backing_page page;
 	int err;
@@ -97,18 +157,15 @@ static enum mmu_pf_result fault_in_slot(struct mmu_vcpu *vcpu, struct page_fault
 	if (!(memslot_access(slot) & pf->access))
 		return MMU_PF_EMULATE;
 	do {
-		err = backing_look(vcpu->vm, slot, gfn, &page);
+		err = backing_look(vcpu->vm, slot, pf->gpa >> PAGE_SHIFT, &page);
 		if (err == -EFAULT)
 			return MMU_PF_EMULATE;
 		/* Said before a page is fetched for it. */
 		if (!(page.access & pf->access))
 			return MMU_PF_PROTECTED;
-		if (err)
-			err = backing_fetch(vcpu->vm, slot, gfn, page.level, &fresh);
-		if (err)
-			return fault_backing_error(err);
-		result = fault_locked(vcpu, pf, slot, &fresh, &page, snapshot, &err);
-		backing_drop(vcpu->vm, &fresh);
+		if (!err)
+			return fault_map(vcpu, pf, slot, &page, snapshot);
+		result = fault_absent(vcpu, pf, slot, page.level, snapshot, &err);
 	} while (err == -ENOENT);
 	return result;
 }
@@ -124,8 +181,12 @@ static enum mmu_pf_result fault_handle(struct mmu_vcpu *vcpu, struct page_fault 
 	rcu_enter(vm, &vcpu->reader);
 	uint64_t snapshot = invalidate_snapshot(vm);
 	const struct memslot *slot = memslot_find_again(vcpu, gfn);
+	/* Neither read-only nor a device's. */
+	const backing_cell_t *word = slot && !slot->flags ? backing_plain(slot, gfn) : NULL;
 
-	if (slot)
+	if (word)
+		result = fault_map_plain(vcpu, pf, slot, word, snapshot);
+	else if (slot)
 		result = fault_in_slot(vcpu, pf, slot, snapshot);
 	rcu_exit(vm, &vcpu->reader);
 	if (!slot)
@@ -135,7 +196,8 @@ static enum mmu_pf_result fault_handle(struct mmu_vcpu *vcpu, struct page_fault 
 
 /*
  * The processor found an entry malformed.  Our MMIO entries are, and say that there is no
- * memory; about anything else the guest can do nothing, and neither must it stop us.
+ * memory; about anything else the guest can do nothing, and neither must it stop us.  RETRY: it
+ * is a fault like others.
  */
 static enum mmu_pf_result fault_reserved(struct mmu_vcpu *vcpu, struct page_fault *pf)
 {
@@ -151,31 +213,25 @@ static enum mmu_pf_result fault_reserved(struct mmu_vcpu *vcpu, struct page_faul
 				 vcpu->vm->name, (unsigned long)pf->gpa);
 		return MMU_PF_EMULATE;
 	default:
-		return fault_handle(vcpu, pf);
+		return MMU_PF_RETRY;
 	}
 }
 
+/* From the shortest way to the longest. */
 static enum mmu_pf_result fault_any(struct mmu_vcpu *vcpu, struct page_fault *pf)
 {
-	if (pf->reserved)
-		return fault_reserved(vcpu, pf);
-	/* Without Accessed from the processor, a leaf may be there and not be present for it. */
-	if (pf->present || !vcpu->loaded->fmt->ad) {
-		enum mmu_pf_result result = fast_fault(vcpu, pf);
+	enum mmu_pf_result result = MMU_PF_RETRY;
 
-		if (result != MMU_PF_RETRY)
-			return result;
-	}
-	return fault_handle(vcpu, pf);
+	if (pf->reserved)
+		result = fault_reserved(vcpu, pf);
+	/* Without Accessed from the processor, a leaf may be there and not be present for it. */
+	else if (pf->present || !vcpu->loaded->fmt->ad)
+		result = fast_fault(vcpu, pf);
+	return result == MMU_PF_RETRY ? fault_handle(vcpu, pf) : result;
 }
 
-/* From beginning to end. */
-void fault_time(struct mmu_vcpu *vcpu, uint64_t start, gfn_t gfn)
+void fault_took_long(struct mmu_vcpu *vcpu, uint64_t start, uint64_t end, gfn_t gfn)
 {
-	uint64_t end = port_clock();
-
-	if (!latency_count_vcpu(&vcpu->vm->latency, vcpu, MMU_LATENCY_FAULT, end - start))
-		return;
 	struct latency_event e = { end - start, end, who_make(MMU_OP_FAULT, gfn), 1,
 				   vcpu->waited_for };
 
@@ -193,11 +249,10 @@ static enum mmu_pf_result fault_timed(struct mmu_vcpu *vcpu, struct page_fault *
 	return result;
 }
 
-void fault_note(struct mmu_vm *vm, enum mmu_pf_result result)
+void fault_note_rare(struct mmu_vm *vm, enum mmu_pf_result result)
 {
 	switch (result) {
 	case MMU_PF_FIXED:
-		stat_add(vm, pf_fixed, 1);
 		break;
 	case MMU_PF_SPURIOUS:
 		stat_add(vm, pf_spurious, 1);

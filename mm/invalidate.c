@@ -47,13 +47,7 @@ void invalidate_end(struct mmu_vm *vm, struct invalidation *inv)
 	remember(&vm->invalidate, inv->start, inv->end);
 }
 
-uint64_t invalidate_snapshot(struct mmu_vm *vm)
-{
-	/* Acquire: pairs with the release in remember(). */
-	return atomic_load_explicit(&vm->invalidate.seq, memory_order_acquire);
-}
-
-bool invalidate_in_progress(struct mmu_vm *vm, gfn_t start, gfn_t end)
+bool invalidate_any_in_progress(struct mmu_vm *vm, gfn_t start, gfn_t end)
 {
 	assert_held_read(&vm->mmu_lock);
 	for (const struct invalidation *inv = vm->invalidate.active; inv; inv = inv->next)
@@ -78,7 +72,7 @@ static bool done_since(const struct mmu_invalidate *all, uint64_t snapshot, gfn_
 	return false;
 }
 
-bool invalidate_is_stale(struct mmu_vm *vm, uint64_t snapshot, gfn_t start, gfn_t end)
+bool invalidate_overlaps(struct mmu_vm *vm, uint64_t snapshot, gfn_t start, gfn_t end)
 {
 	return invalidate_in_progress(vm, start, end) ||
 	       done_since(&vm->invalidate, snapshot, start, end);

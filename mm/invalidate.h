@@ -37,10 +37,28 @@ void invalidate_advance(struct mmu_vm *vm, struct invalidation *inv, gfn_t start
 /* All that was left is done, or given up unchanged. */
 void invalidate_end(struct mmu_vm *vm, struct invalidation *inv) REQUIRES(vm->mmu_lock);
 
-uint64_t invalidate_snapshot(struct mmu_vm *vm);
+static inline uint64_t invalidate_snapshot(const struct mmu_vm *vm)
+{
+	/* Acquire: pairs with the release in remember(), in invalidate.c. */
+	return atomic_load_explicit(&vm->invalidate.seq, memory_order_acquire);
+}
+
+/* Of those that run, and those that were done since the snapshot, does one overlap [start, end)? */
+bool invalidate_overlaps(struct mmu_vm *vm, uint64_t snapshot, gfn_t start, gfn_t end)
+	REQUIRES_SHARED(vm->mmu_lock);
 /* May a page that was looked up after the snapshot not be installed at [start, end)? */
-bool invalidate_is_stale(struct mmu_vm *vm, uint64_t snapshot, gfn_t start, gfn_t end)
+static inline bool invalidate_is_stale(struct mmu_vm *vm, uint64_t snapshot, gfn_t start, gfn_t end)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	return (vm->invalidate.active || invalidate_snapshot(vm) != snapshot) &&
+	       invalidate_overlaps(vm, snapshot, start, end);
+}
+
+bool invalidate_any_in_progress(struct mmu_vm *vm, gfn_t start, gfn_t end)
 	REQUIRES_SHARED(vm->mmu_lock);
 /* Is any of [start, end) about to go?  For what was looked up under the same hold of the lock. */
-bool invalidate_in_progress(struct mmu_vm *vm, gfn_t start, gfn_t end)
-	REQUIRES_SHARED(vm->mmu_lock);
+static inline bool invalidate_in_progress(struct mmu_vm *vm, gfn_t start, gfn_t end)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	return vm->invalidate.active && invalidate_any_in_progress(vm, start, end);
+}

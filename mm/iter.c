@@ -44,33 +44,6 @@ void iter_restart(struct tdp_iter *it)
 		visit(it, it->root->level, it->next);
 }
 
-void iter_find(struct tdp_iter *it, const struct mmu_root *root, gfn_t gfn)
-{
-	const struct mmu_format *fmt = root->fmt;
-	spte_cell_t *table = spte_table(root->hpa), *cell;
-	unsigned level = root->level;
-	spte_t old;
-
-	for (;; level--) {
-		it->table[level] = table;
-		cell = &table[level_index(gfn, level)];
-		old = spte_load(cell);
-		if (!format_is_table(fmt, old, level))
-			break;
-		table = spte_table(format_hpa(fmt, old));
-	}
-	it->valid = true;
-	it->leaving = false;
-	it->level = (uint8_t)level;
-	it->gfn = level_gfn_base(gfn, level);
-	it->cell = cell;
-	it->old = old;
-	it->next = it->yielded = gfn;
-	it->root = root;
-	it->end = gfn + 1;
-	it->flags = 0;
-}
-
 /* Aside in the same table, if there is more of it in the range. */
 static bool step_aside(struct tdp_iter *it)
 {

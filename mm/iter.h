@@ -52,8 +52,50 @@ void iter_begin(struct tdp_iter *it, const struct mmu_root *root, gfn_t start, g
  * puts it there.
  */
 void iter_next(struct tdp_iter *it);
-/* For gfn only: stands on the lowest entry that is there on the way to it. */
-void iter_find(struct tdp_iter *it, const struct mmu_root *root, gfn_t gfn);
+/* The lowest entry on the way to gfn below this table, which is of *level; what it is, and its level. */
+static inline spte_cell_t *iter_lowest(const struct mmu_format *fmt, hpa_t table, gfn_t gfn,
+				       unsigned *level, spte_t *entry)
+{
+	const uint64_t kind = SPTE_PRESENT | fmt->huge, address = fmt->address;
+	spte_cell_t *cell;
+	unsigned l = *level;
+
+	for (;; l--) {
+		cell = &spte_table(table)[level_index(gfn, l)];
+		*entry = spte_load(cell);
+		/* As format_is_table(). */
+		if (l == PG_LEVEL_4K || (entry->raw & kind) != SPTE_PRESENT)
+			break;
+		table = entry->raw & address;
+	}
+	*level = l;
+	return cell;
+}
+
+/*
+ * For gfn only: stands on the lowest entry that is there on the way to it.  From there only
+ * iter_reload() and iter_down() lead on.
+ */
+static inline void iter_find(struct tdp_iter *it, const struct mmu_root *root, gfn_t gfn)
+{
+	unsigned level = root->level;
+
+	it->cell = iter_lowest(root->fmt, root->hpa, gfn, &level, &it->old);
+	it->level = (uint8_t)level;
+	it->gfn = level_gfn_base(gfn, level);
+	it->root = root;
+}
+
+/* The same from the table on that it->old has become. */
+static inline void iter_down(struct tdp_iter *it, gfn_t gfn)
+{
+	unsigned level = it->level - 1u;
+
+	it->cell = iter_lowest(it->root->fmt, it->old.raw & it->root->fmt->address, gfn, &level,
+			       &it->old);
+	it->level = (uint8_t)level;
+	it->gfn = level_gfn_base(gfn, level);
+}
 /*
  * How many entries lie side by side from here on in a table of 4K leaves, below the end and at most as many
  * as a word has bits; above 4K it is one.

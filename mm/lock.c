@@ -4,8 +4,6 @@
 
 /* So many looks of a walk make one measurement. */
 #define LOOKS 8u
-/* One of so many holds of a vCPU's faults is measured. */
-#define SAMPLE 16u
 
 /* Who has to wait, since when, and for whom. */
 struct waiting {
@@ -122,52 +120,42 @@ bool mmu_lock_look(struct mmu_vm *vm)
 
 /* ---- for read ------------------------------------------------------------------------ */
 
-/* The figures, and if it is worth it what it was. */
-static void add_reading(struct mmu_vm *vm, const struct mmu_reading *r, enum mmu_latency_kind kind,
-			uint64_t ticks, uint64_t when, uint64_t with)
+/* In the way is a writer, inside or waiting itself.  True: waited it was. */
+NO_THREAD_SAFETY_ANALYSIS
+static bool wait_for_writer(struct mmu_vm *vm, uint32_t writer, struct waiting *w)
 {
-	if (r->vcpu && !latency_count_vcpu(&vm->latency, r->vcpu, kind, ticks))
-		return;
-	struct latency_event e = { ticks, when, who_make(r->op, r->gfn), r->npages, with };
-
-	if (r->vcpu)
-		latency_worst(vm, kind, &e);
-	else
-		latency_add_shared(vm, kind, &e);
+	*w = (struct waiting){ .told.begins = wait_begins, .vm = vm, .reads = true };
+	read_lock_wait(&vm->mmu_lock, writer, &w->told);
+	return w->waited;
 }
 
-/* In the way is a writer, inside or waiting itself. */
-NO_THREAD_SAFETY_ANALYSIS
-static __attribute__((noinline)) void wait_for_writer(struct mmu_vm *vm, struct mmu_reading *r,
-						      uint32_t who)
+static struct latency_event reading_event(const struct mmu_reading *r, uint64_t since, uint64_t now)
 {
-	struct waiting w = { .told.begins = wait_begins, .vm = vm, .reads = true };
+	return (struct latency_event){ now - since, now, who_make(r->op, r->gfn), r->npages, 0 };
+}
 
-	read_lock_wait(&vm->mmu_lock, who, &w.told);
-	uint64_t now = port_clock();
+static void reading_waits(struct mmu_vm *vm, const struct mmu_reading *r, uint32_t writer)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	struct waiting w;
 
-	if (!w.waited)
+	if (!wait_for_writer(vm, writer, &w))
 		return;
-	if (r->vcpu)
-		r->vcpu->waited_for = w.with;
-	add_reading(vm, r, MMU_LATENCY_READ_WAIT, now - w.since, now, w.with);
+	struct latency_event e = reading_event(r, w.since, port_clock());
+
+	e.with = w.with;
+	latency_add_shared(vm, MMU_LATENCY_READ_WAIT, &e);
 }
 
 NO_THREAD_SAFETY_ANALYSIS
 void mmu_read_lock(struct mmu_vm *vm, struct mmu_reading *r)
 {
-	uint32_t who = read_lock_begin(&vm->mmu_lock);
+	uint32_t writer = read_lock_begin(&vm->mmu_lock);
 
-	if (__builtin_expect(who, 0))
-		wait_for_writer(vm, r, who);
-	/* A fault pays for its clocks: most holds of faults are not measured. */
-	if (r->vcpu && r->vcpu->reads++ % SAMPLE) {
-		r->since = 0;
-		return;
-	}
+	if (writer)
+		reading_waits(vm, r, writer);
 	r->since = port_clock();
-	if (!r->vcpu)
-		set(&vm->holder.reader, who_make(r->op, r->gfn));
+	set(&vm->holder.reader, who_make(r->op, r->gfn));
 }
 
 /* Another reader that came later may have put its name there: then that stays. */
@@ -182,14 +170,39 @@ static void reader_leaves(struct mmu_vm *vm, const struct mmu_reading *r)
 NO_THREAD_SAFETY_ANALYSIS
 void mmu_read_unlock(struct mmu_vm *vm, struct mmu_reading *r)
 {
-	if (r->since) {
-		uint64_t now = port_clock();
+	struct latency_event e = reading_event(r, r->since, port_clock());
 
-		if (!r->vcpu)
-			reader_leaves(vm, r);
-		add_reading(vm, r, MMU_LATENCY_READ_HOLD, now - r->since, now, 0);
-	}
+	reader_leaves(vm, r);
+	latency_add_shared(vm, MMU_LATENCY_READ_HOLD, &e);
 	read_unlock(&vm->mmu_lock);
+}
+
+/* ---- for read, by a vCPU's fault --------------------------------------------------------- */
+
+/* The figures, and if it is worth it what it was. */
+static void fault_add(struct mmu_vcpu *vcpu, enum mmu_latency_kind kind, uint64_t who,
+		      uint64_t since, uint64_t with)
+{
+	uint64_t now = port_clock();
+	struct latency_event e = { now - since, now, who, 1, with };
+
+	if (latency_count_vcpu(&vcpu->vm->latency, vcpu, kind, e.ticks))
+		latency_worst(vcpu->vm, kind, &e);
+}
+
+void mmu_fault_wait(struct mmu_vcpu *vcpu, uint64_t who, uint32_t writer)
+{
+	struct waiting w;
+
+	if (!wait_for_writer(vcpu->vm, writer, &w))
+		return;
+	vcpu->waited_for = w.with;
+	fault_add(vcpu, MMU_LATENCY_READ_WAIT, who, w.since, w.with);
+}
+
+void mmu_fault_held(struct mmu_vcpu *vcpu, uint64_t who, uint64_t since)
+{
+	fault_add(vcpu, MMU_LATENCY_READ_HOLD, who, since, 0);
 }
 
 void mmu_glance_lock(struct mmu_vm *vm)

@@ -34,12 +34,40 @@ struct mmu_reading {
 	enum mmu_op op;
 	gfn_t gfn;
 	uint64_t npages;
-	struct mmu_vcpu *vcpu; /* whose fault it is, or NULL */
-	uint64_t since;        /* set when it begins; 0: this one is not measured */
+	uint64_t since; /* set when it begins */
 };
 
 void mmu_read_lock(struct mmu_vm *vm, struct mmu_reading *r) ACQUIRES_SHARED(vm->mmu_lock);
 void mmu_read_unlock(struct mmu_vm *vm, struct mmu_reading *r) RELEASES_SHARED(vm->mmu_lock);
+
+/* For a vCPU's fault, of which one in so many is measured; who: by who_make(). */
+#define FAULT_SAMPLE 16u
+
+void mmu_fault_wait(struct mmu_vcpu *vcpu, uint64_t who, uint32_t writer)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock);
+void mmu_fault_held(struct mmu_vcpu *vcpu, uint64_t who, uint64_t since)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock);
+
+/* Returns what the unlock wants to know. */
+NO_THREAD_SAFETY_ANALYSIS
+static inline uint64_t mmu_fault_lock(struct mmu_vcpu *vcpu, uint64_t who)
+	ACQUIRES_SHARED(vcpu->vm->mmu_lock)
+{
+	uint32_t writer = read_lock_begin(&vcpu->vm->mmu_lock);
+
+	if (__builtin_expect(writer, 0))
+		mmu_fault_wait(vcpu, who, writer);
+	return vcpu->reads++ % FAULT_SAMPLE ? 0 : port_clock();
+}
+
+NO_THREAD_SAFETY_ANALYSIS
+static inline void mmu_fault_unlock(struct mmu_vcpu *vcpu, uint64_t who, uint64_t since)
+	RELEASES_SHARED(vcpu->vm->mmu_lock)
+{
+	if (__builtin_expect(since, 0))
+		mmu_fault_held(vcpu, who, since);
+	read_unlock(&vcpu->vm->mmu_lock);
+}
 
 /*
  * For a look of some dozens of instructions, which two readings of the clock would double: nobody is

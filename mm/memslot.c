@@ -49,16 +49,10 @@ const struct memslot *memslot_find(struct mmu_vm *vm, gfn_t gfn)
 	return slot && !(slot->flags & MEMSLOT_DYING) ? slot : NULL;
 }
 
-const struct memslot *memslot_find_again(struct mmu_vcpu *vcpu, gfn_t gfn)
+const struct memslot *memslot_find_for(struct mmu_vcpu *vcpu, gfn_t gfn)
 {
-	const struct memslots *slots = memslots_get(vcpu->vm);
-	const struct memslot *slot = vcpu->slot;
-
-	/* Generations do not come round: the slot is one of this table, if it was. */
-	if (slot && vcpu->slot_generation == slots->generation && gfn - slot->base < slot->npages)
-		return slot;
 	/* The table may change from one look to the next: of the older, so as to look again. */
-	vcpu->slot_generation = slots->generation;
+	vcpu->slot_generation = memslots_get(vcpu->vm)->generation;
 	vcpu->slot = memslot_find(vcpu->vm, gfn);
 	return vcpu->slot;
 }

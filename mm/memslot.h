@@ -60,8 +60,19 @@ static inline const struct memslots *memslots_get(struct mmu_vm *vm)
 
 /* The slot that holds gfn for accesses, or NULL. */
 const struct memslot *memslot_find(struct mmu_vm *vm, gfn_t gfn);
+const struct memslot *memslot_find_for(struct mmu_vcpu *vcpu, gfn_t gfn);
 /* The same for a vCPU's fault, which looks first where the last one was. */
-const struct memslot *memslot_find_again(struct mmu_vcpu *vcpu, gfn_t gfn);
+static inline const struct memslot *memslot_find_again(struct mmu_vcpu *vcpu, gfn_t gfn)
+{
+	const struct memslot *slot = vcpu->slot;
+
+	/* Generations do not come round: the slot is one of this table, if it was. */
+	if (slot && vcpu->slot_generation == memslots_get(vcpu->vm)->generation &&
+	    gfn - slot->base < slot->npages)
+		return slot;
+	return memslot_find_for(vcpu, gfn);
+}
+
 /* The same, dying ones too. */
 const struct memslot *memslot_find_any(struct mmu_vm *vm, gfn_t gfn);
 /* The same; *end: where it ends, or the hole that gfn is in. */

@@ -103,18 +103,18 @@ static void mmio_walk(struct mmu_vcpu *vcpu, gfn_t gfn) REQUIRES_SHARED(vcpu->vm
 
 void mmio_remember(struct mmu_vcpu *vcpu, gfn_t gfn)
 {
-	struct mmu_reading r = { .op = MMU_OP_MMIO, .gfn = gfn, .npages = 1, .vcpu = vcpu };
+	uint64_t who = who_make(MMU_OP_MMIO, gfn), since;
 	struct mmu_vm *vm = vcpu->vm;
 
 	/* Full: no table for it either. */
 	if (vm->shadow || !mmio_value(vm) || gfn >= vm->gfn_limit ||
 	    atomic_load_explicit(&vm->mmio_entries, memory_order_relaxed) >= MMIO_ENTRIES_MAX)
 		return;
-	mmu_read_lock(vcpu->vm, &r);
+	since = mmu_fault_lock(vcpu, who);
 	/* Under the lock the slots stay as they are; a dying one has leaves. */
 	if (root_is_valid(vcpu->loaded) && !memslot_find_any(vm, gfn))
 		mmio_walk(vcpu, gfn);
-	mmu_read_unlock(vcpu->vm, &r);
+	mmu_fault_unlock(vcpu, who, since);
 }
 
 /* ---- a fault that says "malformed" --------------------------------------------------- */
@@ -129,9 +129,10 @@ static bool is_malformed(const struct mmu_vm *vm, const struct mmu_format *fmt, 
 	return (format_hpa(fmt, spte) >> vm->maxphyaddr) || ((access & ACC_W) && !(access & ACC_R));
 }
 
-static enum mmio_answer mmio_judge(struct mmu_vm *vm, struct tdp_iter *it)
-	REQUIRES_SHARED(vm->mmu_lock)
+static enum mmio_answer mmio_judge(struct mmu_vcpu *vcpu, struct tdp_iter *it)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
+	struct mmu_vm *vm = vcpu->vm;
 	const struct mmu_format *fmt = it->root->fmt;
 
 	if (!mmio_is_entry(fmt, it->old))
@@ -156,20 +157,20 @@ static bool is_hole_again(struct mmu_vcpu *vcpu, gfn_t gfn)
 
 static enum mmio_answer mmio_search(struct mmu_vcpu *vcpu, gfn_t gfn)
 {
-	struct mmu_reading r = { .op = MMU_OP_MMIO, .gfn = gfn, .npages = 1, .vcpu = vcpu };
+	uint64_t who = who_make(MMU_OP_MMIO, gfn), since;
 	struct mmu_vm *vm = vcpu->vm;
 	enum mmio_answer answer = MMIO_STALE;
 	struct tdp_iter it;
 
-	mmu_read_lock(vm, &r);
+	since = mmu_fault_lock(vcpu, who);
 	for (iter_begin(&it, vcpu->loaded, gfn, gfn + 1, 0);
 	     it.valid && answer == MMIO_STALE; iter_next(&it))
-		answer = mmio_judge(vm, &it);
+		answer = mmio_judge(vcpu, &it);
 	if (answer == MMIO_CURRENT) {
 		vcpu->hole = gfn;
 		vcpu->hole_generation = memslots_get(vm)->generation;
 	}
-	mmu_read_unlock(vm, &r);
+	mmu_fault_unlock(vcpu, who, since);
 	return answer;
 }
 

@@ -10,10 +10,6 @@
 
 #include "mm/vm.h"
 
-#define EPOCH_OUTSIDE  0ul
-#define EPOCH_ENTERING 1ul
-#define EPOCH_FIRST    2ul
-
 /* Most that is freed at once: what is left keeps until the next poll. */
 #define RCU_STEP 32u
 
@@ -100,29 +96,6 @@ void rcu_reader_remove(struct mmu_vm *vm, struct rcu_reader *reader)
 		link = &(*link)->next;
 	*link = reader->next;
 	spin_unlock(&rcu->lock);
-}
-
-void rcu_enter(struct mmu_vm *vm, struct rcu_reader *reader)
-{
-	/* R1: an exchange, because x86 lets a later load pass a plain store. */
-	uint64_t before = atomic_exchange_explicit(&reader->epoch, EPOCH_ENTERING,
-						   memory_order_seq_cst);
-
-	MM_BUG_ON(before != EPOCH_OUTSIDE);
-	/* R2 */
-	uint64_t epoch = atomic_load_explicit(&vm->rcu.epoch, memory_order_seq_cst);
-
-	/*
-	 * R3: later epochs need not wait for us.  Release: who finds this number in
-	 * readers_passed() instead of R4's zero knows as well that an earlier stay is over.
-	 */
-	atomic_store_explicit(&reader->epoch, epoch, memory_order_release);
-}
-
-void rcu_exit(struct mmu_vm *vm, struct rcu_reader *reader)
-{
-	/* R4: release, pairs with the load in readers_passed(). */
-	atomic_store_explicit(&reader->epoch, EPOCH_OUTSIDE, memory_order_release);
 }
 
 void rcu_defer_table(struct mmu_vm *vm, hpa_t table)

@@ -35,6 +35,10 @@ struct rcu_dead {
 	struct rcu_head *objs;
 };
 
+#define EPOCH_OUTSIDE  0ul
+#define EPOCH_ENTERING 1ul
+#define EPOCH_FIRST    2ul
+
 struct mmu_rcu {
 	_Atomic uint64_t epoch; /* from 2 on: 0 is outside, 1 entering */
 	spinlock_t lock;
@@ -54,9 +58,7 @@ void rcu_destroy(struct mmu_vm *vm);
 void rcu_reader_add(struct mmu_vm *vm, struct rcu_reader *reader);
 void rcu_reader_remove(struct mmu_vm *vm, struct rcu_reader *reader);
 
-/* What is found between the two stays.  Not nested; short: others' memory waits for it. */
-void rcu_enter(struct mmu_vm *vm, struct rcu_reader *reader);
-void rcu_exit(struct mmu_vm *vm, struct rcu_reader *reader);
+/* rcu_enter() and rcu_exit() are in vm.h. */
 
 /* Free a table that is unlinked and flushed, or an object that is unlinked, when that is safe. */
 void rcu_defer_table(struct mmu_vm *vm, hpa_t table);

@@ -56,8 +56,13 @@ static inline spte_t spte_xchg(spte_cell_t *cell, spte_t new)
 /* Changes *old into new, or tells in *old what is there instead. */
 static inline bool spte_cmpxchg(spte_cell_t *cell, spte_t *old, spte_t new)
 {
-	return atomic_compare_exchange_strong_explicit(&cell->raw, &old->raw, new.raw,
-						       memory_order_acq_rel, memory_order_acquire);
+	uint64_t raw = old->raw; /* a plain local: so the compiler keeps it in a register */
+	bool done = atomic_compare_exchange_strong_explicit(&cell->raw, &raw, new.raw,
+							    memory_order_acq_rel,
+							    memory_order_acquire);
+
+	old->raw = raw;
+	return done;
 }
 
 /* Set or clear one software bit beside whatever else happens to the entry. */

@@ -19,14 +19,6 @@
 
 #include "mm/port.h"
 
-#define RW_PHASE  (1u << 0) /* low bit of the writer's ticket */
-#define RW_WRITER (1u << 1) /* a writer waits or is inside: new readers wait */
-#define RW_HELD   (1u << 2) /* it is inside */
-#define RW_READER (1u << 8) /* one reader */
-
-#define RW_WHO     (RW_WRITER | RW_PHASE)
-#define RW_READERS (~(RW_READER - 1))
-
 /*
  * No lock of the project is held for long: a wait of this many ticks (20 s of a
  * 3 GHz clock) is a deadlock, and saying so is better than hanging.
@@ -115,15 +107,6 @@ void read_lock(rwlock_t *l)
 	read_lock_told(l, NULL);
 }
 
-uint32_t read_lock_begin(rwlock_t *l)
-{
-	/* Acquire: pairs with the release in write_unlock(). */
-	uint32_t who = atomic_fetch_add_explicit(&l->state, RW_READER, memory_order_acquire) &
-		       RW_WHO;
-
-	return who & RW_WRITER ? who : 0;
-}
-
 void read_lock_wait(rwlock_t *l, uint32_t who, struct lock_wait *wait)
 {
 	struct spin_wait w = { .told = wait };
@@ -144,13 +127,6 @@ void read_lock_told(rwlock_t *l, struct lock_wait *wait)
 
 	if (who)
 		read_lock_wait(l, who, wait);
-}
-
-NO_THREAD_SAFETY_ANALYSIS
-void read_unlock(rwlock_t *l)
-{
-	/* Release: pairs with the acquire of left in write_lock(). */
-	atomic_fetch_add_explicit(&l->left, RW_READER, memory_order_release);
 }
 
 void write_lock(rwlock_t *l)
@@ -204,6 +180,7 @@ bool rwlock_needbreak(const rwlock_t *l)
 	       (state & RW_READERS) != atomic_load_explicit(&l->left, memory_order_relaxed);
 }
 
+#if PHYLLO_DEBUG
 void assert_held_write(const rwlock_t *l)
 {
 	MM_BUG_ON(!(atomic_load_explicit(&l->state, memory_order_relaxed) & RW_HELD));
@@ -217,3 +194,4 @@ void assert_held_read(const rwlock_t *l)
 
 	MM_BUG_ON(!(state & RW_HELD) && (state & RW_READERS) == left);
 }
+#endif

@@ -56,9 +56,16 @@ typedef struct CAPABILITY("rwlock") {
 	_Atomic uint32_t serving;
 } rwlock_t;
 
+#define RW_PHASE  (1u << 0) /* low bit of the writer's ticket */
+#define RW_WRITER (1u << 1) /* a writer waits or is inside: new readers wait */
+#define RW_HELD   (1u << 2) /* it is inside */
+#define RW_READER (1u << 8) /* one reader */
+
+#define RW_WHO     (RW_WRITER | RW_PHASE)
+#define RW_READERS (~(RW_READER - 1))
+
 void rwlock_init(rwlock_t *l);
 void read_lock(rwlock_t *l) ACQUIRES_SHARED(l);
-void read_unlock(rwlock_t *l) RELEASES_SHARED(l);
 void write_lock(rwlock_t *l) ACQUIRES(l);
 void write_unlock(rwlock_t *l) RELEASES(l);
 /* For who wants to know of having to wait: begins() is called once, at the first turn of it. */
@@ -67,10 +74,39 @@ struct lock_wait {
 };
 void read_lock_told(rwlock_t *l, struct lock_wait *wait) ACQUIRES_SHARED(l);
 /* The same in two halves: 0, and it is held; or what to wait for with the other. */
-uint32_t read_lock_begin(rwlock_t *l);
+static inline uint32_t read_lock_begin(rwlock_t *l)
+{
+	/* Acquire: pairs with the release in write_unlock(). */
+	uint32_t who = atomic_fetch_add_explicit(&l->state, RW_READER, memory_order_acquire) &
+		       RW_WHO;
+
+	return who & RW_WRITER ? who : 0;
+}
+
 void read_lock_wait(rwlock_t *l, uint32_t who, struct lock_wait *wait);
+
+NO_THREAD_SAFETY_ANALYSIS
+static inline void read_unlock(rwlock_t *l) RELEASES_SHARED(l)
+{
+	/* Release: pairs with the acquire of left in write_lock(). */
+	atomic_fetch_add_explicit(&l->left, RW_READER, memory_order_release);
+}
+
 void write_lock_told(rwlock_t *l, struct lock_wait *wait) ACQUIRES(l);
 /* Somebody waits for the lock that the caller holds: a yielding walk asks this. */
 bool rwlock_needbreak(const rwlock_t *l);
-void assert_held_read(const rwlock_t *l) ASSERTS_SHARED(l);   /* for read or for write */
+/* For read or for write; both ask in debug builds only. */
+#if PHYLLO_DEBUG
+void assert_held_read(const rwlock_t *l) ASSERTS_SHARED(l);
 void assert_held_write(const rwlock_t *l) ASSERTS_EXCL(l);
+#else
+static inline void assert_held_read(const rwlock_t *l) ASSERTS_SHARED(l)
+{
+	(void)l;
+}
+
+static inline void assert_held_write(const rwlock_t *l) ASSERTS_EXCL(l)
+{
+	(void)l;
+}
+#endif

@@ -22,22 +22,6 @@
 
 /* ---- the books --------------------------------------------------------------- */
 
-void tdp_account_leaves(struct mmu_vm *vm, unsigned level, int64_t more)
-{
-	uint64_t n = (uint64_t)more;
-
-	switch (level) {
-	case PG_LEVEL_4K:
-		stat_add(vm, pages_4k, n);
-		break;
-	case PG_LEVEL_2M:
-		stat_add(vm, pages_2m, n);
-		break;
-	default:
-		stat_add(vm, pages_1g, n);
-	}
-}
-
 static void account_table(struct mmu_vm *vm, spte_t table, uint64_t n)
 {
 	stat_add(vm, tables, n);
@@ -74,11 +58,6 @@ void tdp_account(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, uns
 	bool was_table = format_is_table(fmt, old, level);
 	bool is_table = format_is_table(fmt, new, level);
 
-	/* The most frequent change, and all that there is to it. */
-	if (!old.raw && is_leaf) {
-		tdp_account_leaves(vm, level, 1);
-		return;
-	}
 	MM_BUG_ON(!change_is_legal(fmt, level, old, new));
 	if (was_leaf && !is_leaf) {
 		tdp_account_leaves(vm, level, -1);
@@ -96,16 +75,34 @@ void tdp_account(struct mmu_vm *vm, const struct mmu_format *fmt, gfn_t gfn, uns
 		fold_leaf(vm, fmt, gfn, level, old, new);
 }
 
-bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new)
+/* tdp_try_set() without the books. */
+static inline bool try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new)
 {
-	spte_t old = it->old;
-
 	if (!spte_cmpxchg(it->cell, &it->old, new)) {
 		stat_add(vm, cmpxchg_fail, 1);
 		return false;
 	}
 	it->old = new;
+	return true;
+}
+
+bool tdp_try_set(struct mmu_vm *vm, struct tdp_iter *it, spte_t new)
+{
+	spte_t old = it->old;
+
+	if (!try_set(vm, it, new))
+		return false;
 	tdp_account(vm, it->root->fmt, it->gfn, it->level, old, new);
+	return true;
+}
+
+/* The most frequent change: a leaf where nothing is. */
+static bool try_set_leaf(struct mmu_vm *vm, struct tdp_iter *it, spte_t leaf)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	if (!try_set(vm, it, leaf))
+		return false;
+	tdp_account_leaves(vm, it->level, 1);
 	return true;
 }
 
@@ -120,9 +117,9 @@ void tdp_zap(struct mmu_vm *vm, struct tdp_iter *it)
 
 /* ---- what a leaf is to be ------------------------------------------------------ */
 
-struct tdp_goal tdp_goal(struct mmu_vm *vm, const struct memslot *slot,
-			 const struct backing_page *page, gfn_t gfn, unsigned access,
-			 unsigned pf_access)
+static inline struct tdp_goal goal_of(struct mmu_vm *vm, const struct memslot *slot,
+				      const struct backing_page *page, gfn_t gfn, unsigned access,
+				      unsigned pf_access) REQUIRES_SHARED(vm->mmu_lock)
 {
 	const struct dirty_log *log = dirty_log_of(slot);
 	struct tdp_goal goal = { .page = page, .slot = slot, .access = access };
@@ -137,39 +134,29 @@ struct tdp_goal tdp_goal(struct mmu_vm *vm, const struct memslot *slot,
 	return goal;
 }
 
-/* Write access from the start, or only when there is a write? */
-static bool goal_gives_write(const struct mmu_format *fmt, const struct tdp_goal *goal,
+struct tdp_goal tdp_goal(struct mmu_vm *vm, const struct memslot *slot,
+			 const struct backing_page *page, gfn_t gfn, unsigned access,
+			 unsigned pf_access)
+{
+	return goal_of(vm, slot, page, gfn, access, pf_access);
+}
+
+static inline spte_t leaf_of(const struct mmu_vm *vm, const struct mmu_format *fmt,
+			     const struct tdp_goal *goal, gfn_t gfn, unsigned level,
 			     unsigned pf_access)
 {
-	if (!(goal->access & ACC_W))
-		return false;
-	if (pf_access & ACC_W)
-		return true;
-	/* Where write access is what counts as Dirty, nobody's access does not give it. */
-	return !goal->write_logged && (fmt->ad || pf_access);
+	const struct tdp_leaf_kind kind = {
+		.level = level, .access = goal->access, .pf_access = pf_access,
+		.refcounted = goal->page->refcounted, .write_logged = goal->write_logged,
+	};
+
+	return tdp_leaf_of(vm, fmt, (pfn_t){ goal->page->pfn.n + (gfn - goal->page->gfn) }, &kind);
 }
 
 spte_t tdp_leaf(const struct mmu_vm *vm, const struct mmu_format *fmt, const struct tdp_goal *goal,
 		gfn_t gfn, unsigned level, unsigned pf_access)
 {
-	pfn_t pfn = { goal->page->pfn.n + (gfn - goal->page->gfn) };
-	uint64_t software = goal->page->refcounted ? SPTE_REFCOUNTED : 0;
-	unsigned access = goal->access & (ACC_R | ACC_X);
-
-	if (goal->access & ACC_W)
-		software |= SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE;
-	if (goal_gives_write(fmt, goal, pf_access))
-		access |= ACC_W;
-	if (vm->nx_huge_pages && level > PG_LEVEL_4K)
-		access &= ~(unsigned)ACC_X;
-	spte_t leaf = format_make_leaf(fmt, pfn, level, access, software);
-
-	if (!pf_access)
-		return leaf_age(fmt, leaf);
-	/* The access that faulted is about to happen: spare the processor an update. */
-	if (fmt->ad)
-		leaf.raw |= fmt->accessed | (pf_access & ACC_W ? fmt->dirty : 0);
-	return leaf;
+	return leaf_of(vm, fmt, goal, gfn, level, pf_access);
 }
 
 /* ---- the fault ------------------------------------------------------------------- */
@@ -259,46 +246,60 @@ static bool tdp_meet_leaf(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct pag
 }
 
 /* Nothing is there: the leaf, or a table on the way to it. */
-static bool tdp_fill(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
-		     const struct tdp_goal *goal, enum mmu_pf_result *result)
+static inline bool tdp_fill(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
+			    const struct tdp_goal *goal, enum mmu_pf_result *result)
 	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	if (it->level <= goal->max_level) {
 		pf->goal_level = it->level;
 		*result = MMU_PF_FIXED;
-		return tdp_try_set(vcpu->vm, it, tdp_leaf(vcpu->vm, it->root->fmt, goal, it->gfn,
+		return try_set_leaf(vcpu->vm, it, leaf_of(vcpu->vm, it->root->fmt, goal, it->gfn,
 							  it->level, pf->access));
 	}
 	*result = MMU_PF_NOMEM;
 	return tdp_link_table(vcpu, it, nx_mark(vcpu->vm, it, pf, goal)) != 0;
 }
 
-/* One look at the visited entry; true when the fault is settled, with its result. */
-static bool tdp_map_step(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
-			 const struct tdp_goal *goal, enum mmu_pf_result *result)
+enum meeting {
+	MET_NOTHING, /* that counts: as if the entry were empty */
+	MET_SETTLED, /* the fault is */
+	MET_CHANGE,  /* look at what is there now */
+};
+
+/* The visited entry is not empty. */
+static enum meeting tdp_meet(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
+			     const struct tdp_goal *goal, enum mmu_pf_result *result)
 	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	const struct mmu_format *fmt = it->root->fmt;
 
-	if (!it->old.raw)
-		return tdp_fill(vcpu, it, pf, goal, result);
 	if (spte_is_frozen(it->old)) {
 		*result = MMU_PF_RETRY;
-		return true;
+		return MET_SETTLED;
 	}
 	if (format_is_leaf(fmt, it->old, it->level))
-		return tdp_meet_leaf(vcpu, it, pf, goal, result);
+		return tdp_meet_leaf(vcpu, it, pf, goal, result) ? MET_SETTLED : MET_CHANGE;
 	if (format_is_table(fmt, it->old, it->level)) {
-		iter_next(it);
-		return false;
+		iter_down(it, pf->gpa >> PAGE_SHIFT);
+		return MET_CHANGE;
 	}
 	/* Stale, since there is a slot now.  It goes before anything else takes its place. */
 	if (mmio_is_entry(fmt, it->old)) {
 		mmio_remove(vcpu->vm, it->cell, it->old);
 		iter_reload(it);
-		return false;
+		return MET_CHANGE;
 	}
-	return tdp_fill(vcpu, it, pf, goal, result);
+	return MET_NOTHING;
+}
+
+/* One look at the visited entry; true when the fault is settled, with its result. */
+static inline bool tdp_map_step(struct mmu_vcpu *vcpu, struct tdp_iter *it, struct page_fault *pf,
+				const struct tdp_goal *goal, enum mmu_pf_result *result)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
+{
+	enum meeting met = it->old.raw ? tdp_meet(vcpu, it, pf, goal, result) : MET_NOTHING;
+
+	return met == MET_NOTHING ? tdp_fill(vcpu, it, pf, goal, result) : met == MET_SETTLED;
 }
 
 enum mmu_pf_result tdp_map(struct mmu_vcpu *vcpu, struct page_fault *pf,
@@ -306,7 +307,7 @@ enum mmu_pf_result tdp_map(struct mmu_vcpu *vcpu, struct page_fault *pf,
 			   unsigned access, struct tdp_iter *it)
 {
 	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
-	struct tdp_goal goal = tdp_goal(vcpu->vm, slot, page, gfn, access, pf->access);
+	struct tdp_goal goal = goal_of(vcpu->vm, slot, page, gfn, access, pf->access);
 	enum mmu_pf_result result;
 
 	assert_held_read(&vcpu->vm->mmu_lock);

@@ -4,6 +4,7 @@
 
 #include "mm/backing.h"
 #include "mm/iter.h"
+#include "mm/leaf.h"
 #include "mm/vm.h"
 
 /* How a page may be mapped. */
@@ -23,6 +24,46 @@ struct tdp_goal tdp_goal(struct mmu_vm *vm, const struct memslot *slot,
 			 const struct backing_page *page, gfn_t gfn, unsigned access,
 			 unsigned pf_access)
 	REQUIRES_SHARED(vm->mmu_lock);
+/* What all leaves have in common that differ in their pages only. */
+struct tdp_leaf_kind {
+	unsigned level, access, pf_access; /* as in tdp_goal() */
+	bool refcounted, write_logged;
+};
+
+/* Write access from the start, or only when there is a write? */
+static inline bool tdp_gives_write(const struct mmu_format *fmt, const struct tdp_leaf_kind *kind)
+{
+	if (!(kind->access & ACC_W))
+		return false;
+	if (kind->pf_access & ACC_W)
+		return true;
+	/* Where write access is what counts as Dirty, nobody's access does not give it. */
+	return !kind->write_logged && (fmt->ad || kind->pf_access);
+}
+
+static inline __attribute__((always_inline)) spte_t
+tdp_leaf_of(const struct mmu_vm *vm, const struct mmu_format *fmt, pfn_t pfn,
+	    const struct tdp_leaf_kind *kind)
+{
+	uint64_t software = kind->refcounted ? SPTE_REFCOUNTED : 0;
+	unsigned access = kind->access & (ACC_R | ACC_X);
+
+	if (kind->access & ACC_W)
+		software |= SPTE_HOST_WRITABLE | SPTE_MMU_WRITABLE;
+	if (tdp_gives_write(fmt, kind))
+		access |= ACC_W;
+	if (vm->nx_huge_pages && kind->level > PG_LEVEL_4K)
+		access &= ~(unsigned)ACC_X;
+	spte_t leaf = format_make_leaf(fmt, pfn, kind->level, access, software);
+
+	if (!kind->pf_access)
+		return leaf_age(fmt, leaf);
+	/* The access that faulted is about to happen: spare the processor an update. */
+	if (fmt->ad)
+		leaf.raw |= fmt->accessed | (kind->pf_access & ACC_W ? fmt->dirty : 0);
+	return leaf;
+}
+
 /* The leaf for the span of level that starts at gfn. */
 spte_t tdp_leaf(const struct mmu_vm *vm, const struct mmu_format *fmt, const struct tdp_goal *goal,
 		gfn_t gfn, unsigned level, unsigned pf_access);
@@ -50,8 +91,18 @@ void tdp_zap(struct mmu_vm *vm, struct tdp_iter *it) REQUIRES(vm->mmu_lock);
  * So many leaves more, or fewer: all that there is to book of those that come with nobody's access, and a
  * part of it for those that run.h books.
  */
-void tdp_account_leaves(struct mmu_vm *vm, unsigned level, int64_t more)
-	REQUIRES_SHARED(vm->mmu_lock);
+static inline void tdp_account_leaves(struct mmu_vm *vm, unsigned level, int64_t more)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	uint64_t n = (uint64_t)more;
+
+	if (level == PG_LEVEL_4K)
+		stat_add(vm, pages_4k, n);
+	else if (level == PG_LEVEL_2M)
+		stat_add(vm, pages_2m, n);
+	else
+		stat_add(vm, pages_1g, n);
+}
 
 /*
  * Every change of an entry of a root, from whatever to whatever, is booked here (or by run.h, many at

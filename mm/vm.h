@@ -124,3 +124,27 @@ struct mmu_vm {
 	((void)atomic_fetch_sub_explicit(&(vm)->counters.field, (n), memory_order_relaxed))
 #define stat_read(vm, field) \
 	atomic_load_explicit(&(vm)->counters.field, memory_order_relaxed)
+
+/* What is found between the two stays (rcu.h).  Not nested; short: others' memory waits for it. */
+static inline void rcu_enter(struct mmu_vm *vm, struct rcu_reader *reader)
+{
+	/* R1: an exchange, because x86 lets a later load pass a plain store. */
+	uint64_t before = atomic_exchange_explicit(&reader->epoch, EPOCH_ENTERING,
+						   memory_order_seq_cst);
+
+	MM_BUG_ON(before != EPOCH_OUTSIDE);
+	/* R2 */
+	uint64_t epoch = atomic_load_explicit(&vm->rcu.epoch, memory_order_seq_cst);
+
+	/*
+	 * R3: later epochs need not wait for us.  Release: who finds this number in
+	 * readers_passed() instead of R4's zero knows as well that an earlier stay is over.
+	 */
+	atomic_store_explicit(&reader->epoch, epoch, memory_order_release);
+}
+
+static inline void rcu_exit(struct mmu_vm *vm, struct rcu_reader *reader)
+{
+	/* R4: release, pairs with the load in readers_passed(). */
+	atomic_store_explicit(&reader->epoch, EPOCH_OUTSIDE, memory_order_release);
+}

@@ -53,7 +53,8 @@ static void exit_fault(struct vcpu *vcpu)
 	machine_irq_enable();
 	enum mmu_pf_result result = mmu_page_fault(&vcpu->mmu, &vcpu->exit.fault);
 	machine_irq_save();
-	exit_fault_done(vcpu, result);
+	if (result > MMU_PF_RETRY)
+		exit_fault_done(vcpu, result);
 }
 
 /* The interrupt is still pending.  Whether the time slice is over is for the run loop to see. */

@@ -343,12 +343,18 @@ static void test_writer_waits_for_writer(void)
 	world_close(&w);
 }
 
+/* NULL: a vCPU's fault. */
 NO_THREAD_SAFETY_ANALYSIS
 static void beside_reader(struct mmu_reading *r, bool queue)
 {
+	uint64_t who = who_make(MMU_OP_FAULT, 3), measured = 0;
+	struct mmu_vcpu *vcpu = &w.cpu[1].mmu;
 	pthread_t writer, reader;
 
-	mmu_read_lock(w.vm, r);
+	if (r)
+		mmu_read_lock(w.vm, r);
+	else
+		measured = mmu_fault_lock(vcpu, who);
 	uint64_t since = atomic_load(&ticks);
 
 	pthread_create(&writer, NULL, unmaps_at_8, NULL);
@@ -361,7 +367,10 @@ static void beside_reader(struct mmu_reading *r, bool queue)
 				(atomic_load(&w.vm->mmu_lock.left) >> 8) + 1)
 		sched_yield();
 	until_waited_for(since, LOOKS_UNMAP + (queue ? LOOKS_FAULT : 0));
-	mmu_read_unlock(w.vm, r);
+	if (r)
+		mmu_read_unlock(w.vm, r);
+	else
+		mmu_fault_unlock(vcpu, who, measured);
 	pthread_join(writer, NULL);
 	if (queue)
 		pthread_join(reader, NULL);
@@ -370,13 +379,12 @@ static void beside_reader(struct mmu_reading *r, bool queue)
 static void test_writer_waits_for_readers(void)
 {
 	struct mmu_reading copy = MMU_READING(COPY, 9, 1);
-	struct mmu_reading fault = { .op = MMU_OP_FAULT, .gfn = 3, .vcpu = &w.cpu[1].mmu };
 
 	open_collision();
 	beside_reader(&copy, false);
 	check_wait(MMU_LATENCY_WRITE_WAIT, MMU_OP_UNMAP, 8, MMU_OP_COPY, 9);
 	/* A vCPU's fault does not say its name. */
-	beside_reader(&fault, false);
+	beside_reader(NULL, false);
 	check_wait(MMU_LATENCY_WRITE_WAIT, MMU_OP_UNMAP, 8, MMU_OP_FAULT, 0);
 	world_close(&w);
 }
