@@ -116,9 +116,13 @@ static bool age_step_shadow(struct age_walk *w, gfn_t *next)
 	uint64_t young[PT_ENTRIES / 64];
 
 	*next = shadow_age_step(w->vm, &w->shadow, *next, w->end, young);
-	for (unsigned i = 0; i < PT_ENTRIES; i++)
-		if (young[i / 64] >> (i % 64) & 1)
-			age_report(w, base + i, PG_LEVEL_4K);
+	for (unsigned i = 0; i < PT_ENTRIES / 64; i++, base += 64) {
+		/* What is below the start is not young. */
+		gfn_t gfn = max_gfn(base, w->start);
+
+		if (young[i])
+			age_report_bits(w, gfn, young[i] >> (gfn - base));
+	}
 	return *next < w->end && !(w->first_ends && w->young);
 }
 

@@ -122,11 +122,13 @@ static void clean_visit(struct range_walk *walk, struct leaf_run *run)
 {
 	const struct dirty_op *op = walk->ctx;
 	uint64_t bits = dirty_cleaned(run->fmt, op->log, run->level);
+	struct leaf_run r = *run; /* in registers: atomic operations do not make it be read again */
 
-	if (run->fmt->ad && !(bits & run->fmt->dirty))
-		run_keeps_used(run);
+	if (r.fmt->ad && !(bits & r.fmt->dirty))
+		run_keeps_used(&r);
 	for (uint64_t left = wanted(op, run); left; left &= left - 1)
-		clean_leaf(run, (unsigned)__builtin_ctzl(left), bits);
+		clean_leaf(&r, (unsigned)__builtin_ctzl(left), bits);
+	*run = r;
 }
 
 /* Pages from done on, as far as one step comes; returns how far, *wait when somebody waits. */
@@ -197,10 +199,9 @@ static int clean(struct dirty_op *op)
 /* ---- looking --------------------------------------------------------------------------- */
 
 /* What one leaf says, from it->next on and below the operation's end. */
-static void peek_leaf(void *ctx, const struct tdp_iter *it)
+static void peek_leaf(struct dirty_op *op, const struct tdp_iter *it)
 {
 	const struct mmu_format *fmt = it->root->fmt;
-	struct dirty_op *op = ctx;
 	gfn_t base = op->slot->base + op->first, end = it->gfn + level_pages(it->level);
 
 	if (!format_is_leaf(fmt, it->old, it->level) ||
@@ -223,6 +224,15 @@ static void peek_run(struct dirty_op *op, const struct tdp_iter *it, unsigned n)
 	op_report(op, it->gfn - op->slot->base - op->first, said);
 }
 
+/* What the walk stands on: n entries of 4K, or one above. */
+static void peek_visit(void *op, const struct tdp_iter *it, unsigned n)
+{
+	if (it->level > PG_LEVEL_4K)
+		peek_leaf(op, it);
+	else
+		peek_run(op, it, n);
+}
+
 static void peek_root(struct dirty_op *op, const struct mmu_root *root, gfn_t start, gfn_t end)
 {
 	struct tdp_iter it;
@@ -231,13 +241,11 @@ static void peek_root(struct dirty_op *op, const struct mmu_root *root, gfn_t st
 	while (it.valid) {
 		unsigned n = iter_run(&it);
 
-		if (it.level > PG_LEVEL_4K) {
-			peek_leaf(op, &it);
+		peek_visit(op, &it, n);
+		if (it.level > PG_LEVEL_4K)
 			iter_next(&it);
-		} else {
-			peek_run(op, &it, n);
+		else
 			iter_skip(&it, n);
-		}
 	}
 }
 
@@ -252,7 +260,7 @@ static void peek_leaves(struct dirty_op *op, uint64_t from, uint64_t to)
 		peek_root(op, root, base + from, base + to);
 	assert_held_read(&vm->mmu_lock);
 	if (vm->shadow)
-		shadow_look(vm, base + from, base + to, peek_leaf, op);
+		shadow_look(vm, base + from, base + to, peek_visit, op);
 }
 
 static int peek(struct dirty_op *op)

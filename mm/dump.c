@@ -103,16 +103,20 @@ static void dump_root(struct dump *d, const struct mmu_root *root)
 	put_line(d);
 }
 
-/* One leaf of whatever shadow page: how often a page is mapped is how many lines it has. */
-static void dump_shadow_leaf(void *ctx, const struct tdp_iter *it)
+/* Leaves of whatever shadow page: how often a page is mapped is how many lines it has. */
+static void dump_shadow_leaves(void *ctx, const struct tdp_iter *it, unsigned n)
 {
 	struct dump *d = ctx;
 
-	put(d, (const char *[]){ "  L0", "  L1", "  L2", "  L3" }[it->level]);
-	put_hex(d, " gfn", it->gfn);
-	dump_leaf(d, it->root->fmt, it->old);
-	put(d, it->old.raw & it->root->fmt->allow_u ? " user" : "");
-	put_line(d);
+	for (unsigned i = 0; i < n; i++) {
+		spte_t leaf = spte_load(&it->cell[i]);
+
+		put(d, (const char *[]){ "  L0", "  L1", "  L2", "  L3" }[it->level]);
+		put_hex(d, " gfn", it->gfn + i);
+		dump_leaf(d, it->root->fmt, leaf);
+		put(d, leaf.raw & it->root->fmt->allow_u ? " user" : "");
+		put_line(d);
+	}
 }
 
 /*
@@ -131,7 +135,7 @@ static void dump_shadow(struct dump *d, struct mmu_vm *vm, gfn_t start, gfn_t en
 		put_hex(d, " refs", page->refs);
 		put_line(d);
 	}
-	shadow_look(vm, start, end, dump_shadow_leaf, d);
+	shadow_look(vm, start, end, dump_shadow_leaves, d);
 }
 
 void mmu_dump(struct mmu_vm *vm, gfn_t gfn, uint64_t npages,

@@ -51,60 +51,21 @@ void rmap_reserve_drain(struct rmap_reserve *reserve)
 		port_obj_free(reserve_take(reserve), sizeof(struct rmap_desc));
 }
 
-static struct rmap_desc *desc_of(uintptr_t word)
-{
-	return (struct rmap_desc *)(word & ~RMAP_MANY);
-}
-
 /* ---- the lock ---------------------------------------------------------------------- */
 
-/* 0: empty, and not locked. */
+/* Who changes it takes the same lock. */
 static uintptr_t rmap_lock(struct rmap *rmap)
 {
-	uintptr_t word = atomic_load_explicit(&rmap->word, memory_order_relaxed);
-
-	for (;;) {
-		if (!word)
-			return 0;
-		if (word & RMAP_LOCKED) {
-			port_cpu_relax();
-			word = atomic_load_explicit(&rmap->word, memory_order_relaxed);
-			continue;
-		}
-		/* Acquire: pairs with the release in rmap_unlock(). */
-		if (atomic_compare_exchange_weak_explicit(&rmap->word, &word, word | RMAP_LOCKED,
-							  memory_order_acquire,
-							  memory_order_relaxed))
-			return word;
-	}
+	return rmap_lock_readonly(rmap);
 }
 
 static void rmap_unlock(struct rmap *rmap, uintptr_t word)
 {
 	/*
-	 * Release: pairs with the acquire in rmap_lock().  Without it accesses to entries and
+	 * Release: pairs with the acquire of the lock.  Without it accesses to entries and
 	 * descriptors could move behind the store, to where somebody else frees them.
 	 */
 	atomic_store_explicit(&rmap->word, word, memory_order_release);
-}
-
-uintptr_t rmap_lock_readonly(struct rmap *rmap)
-{
-	port_preempt_disable();
-	uintptr_t word = rmap_lock(rmap);
-
-	if (!word)
-		port_preempt_enable();
-	return word;
-}
-
-void rmap_unlock_readonly(struct rmap *rmap, uintptr_t word)
-{
-	/* It was not locked, and may be anything by now. */
-	if (!word)
-		return;
-	rmap_unlock(rmap, word);
-	port_preempt_enable();
 }
 
 /* ---- changing ------------------------------------------------------------------------ */
@@ -122,7 +83,7 @@ static uintptr_t with_cell(uintptr_t word, spte_cell_t *cell, struct rmap_reserv
 					    .cell = { (spte_cell_t *)word, cell } };
 		return (uintptr_t)desc | RMAP_MANY;
 	}
-	first = desc_of(word);
+	first = rmap_desc_of(word);
 	if (first->count < RMAP_DESC_CELLS) {
 		first->cell[first->count++] = cell;
 		return word;
@@ -152,7 +113,7 @@ static spte_cell_t **find_cell(struct rmap_desc *desc, const spte_cell_t *cell)
 /* The word with this entry less; *dead: a descriptor that nobody needs any more, or NULL. */
 static uintptr_t without_cell(uintptr_t word, const spte_cell_t *cell, struct rmap_desc **dead)
 {
-	struct rmap_desc *first = desc_of(word);
+	struct rmap_desc *first = rmap_desc_of(word);
 
 	*dead = NULL;
 	if (!(word & RMAP_MANY)) {
@@ -186,6 +147,17 @@ void rmap_remove(struct rmap *rmap, spte_cell_t *cell)
 	port_obj_free(dead, sizeof(*dead));
 }
 
+void rmap_discard(struct rmap *rmap)
+{
+	uintptr_t word = rmap_word(rmap);
+	struct rmap_desc *desc = word & RMAP_MANY ? rmap_desc_of(word) : NULL, *next;
+
+	for (; desc; desc = next) {
+		next = desc->next;
+		port_obj_free(desc, sizeof(*desc));
+	}
+}
+
 /* ---- looking ---------------------------------------------------------------------------- */
 
 unsigned rmap_count(const struct rmap *rmap)
@@ -194,32 +166,37 @@ unsigned rmap_count(const struct rmap *rmap)
 
 	if (!(word & RMAP_MANY))
 		return word != 0;
-	return desc_of(word)->count + desc_of(word)->behind;
+	return rmap_desc_of(word)->count + rmap_desc_of(word)->behind;
+}
+
+/* Of four rmaps the bits that are not as they should be. */
+static inline uintptr_t differs(const struct rmap *at, uintptr_t word, uintptr_t step)
+{
+	uintptr_t bits = 0;
+
+	for (unsigned i = 0; i < 4; i++)
+		bits |= atomic_load_explicit(&at[i].word, memory_order_relaxed) ^ (word + i * step);
+	return bits;
+}
+
+unsigned rmap_run(const struct rmap *rmap, unsigned max)
+{
+	uintptr_t word = rmap_word(rmap), step = word ? sizeof(spte_cell_t) : 0;
+	uintptr_t room = word ? (PAGE_SIZE - word % PAGE_SIZE) / sizeof(spte_cell_t) : max;
+	unsigned n = 1;
+
+	if (word & RMAP_MANY)
+		return 1;
+	max = max < room ? max : (unsigned)room;
+	/* One that somebody has locked at the moment ends it as well. */
+	while (n + 4 <= max && !differs(&rmap[n], word + n * step, step))
+		n += 4;
+	while (n < max && atomic_load_explicit(&rmap[n].word, memory_order_relaxed) == word + n * step)
+		n++;
+	return n;
 }
 
 spte_cell_t *rmap_first(const struct rmap *rmap)
 {
 	return rmap_begin(rmap_word(rmap)).cell;
-}
-
-struct rmap_cursor rmap_begin(uintptr_t word)
-{
-	struct rmap_cursor c = { 0 };
-
-	if (word & RMAP_MANY) {
-		c.desc = desc_of(word);
-		c.cell = c.desc->cell[0];
-	} else {
-		c.cell = (spte_cell_t *)word;
-	}
-	return c;
-}
-
-void rmap_next(struct rmap_cursor *c)
-{
-	if (c->desc && ++c->at == c->desc->count) {
-		c->desc = c->desc->next;
-		c->at = 0;
-	}
-	c->cell = c->desc ? c->desc->cell[c->at] : NULL;
 }

@@ -52,6 +52,23 @@ void rmap_add(struct rmap *rmap, spte_cell_t *cell, struct rmap_reserve *reserve
 /* It is there. */
 void rmap_remove(struct rmap *rmap, spte_cell_t *cell);
 
+/* The same of one that has no other.  Acquire and release: as locking and unlocking it. */
+static inline void rmap_remove_only(struct rmap *rmap, spte_cell_t *cell)
+{
+	uintptr_t word = (uintptr_t)cell;
+
+	while (!atomic_compare_exchange_weak_explicit(&rmap->word, &word, 0, memory_order_acq_rel,
+						      memory_order_relaxed)) {
+		/* Somebody looks at it. */
+		MM_BUG_ON((word & ~RMAP_LOCKED) != (uintptr_t)cell);
+		port_cpu_relax();
+		word = (uintptr_t)cell;
+	}
+}
+
+/* It is gone with all that it has; nobody looks at it, or at the entries, any more. */
+void rmap_discard(struct rmap *rmap);
+
 /* ---- mmu_lock held in either mode --------------------------------------------------------- */
 
 static inline uintptr_t rmap_word(const struct rmap *rmap)
@@ -61,6 +78,11 @@ static inline uintptr_t rmap_word(const struct rmap *rmap)
 }
 
 unsigned rmap_count(const struct rmap *rmap);
+/*
+ * How many rmaps from this one on are alike: they are empty, or have one entry each, and these lie
+ * side by side in one table.  1, when this one has more; max is at least 1.
+ */
+unsigned rmap_run(const struct rmap *rmap, unsigned max);
 /* The first entry, or NULL: to take them out one by one. */
 spte_cell_t *rmap_first(const struct rmap *rmap);
 
@@ -68,10 +90,38 @@ spte_cell_t *rmap_first(const struct rmap *rmap);
 
 /*
  * The word to walk from, and to hand to the unlock; 0: it is empty and not locked.  Preemption
- * is off in between; as in every spinning lock that an interrupt could wait for, keep it short.
+ * is off from before the lock till behind the unlock; as in every spinning lock that an interrupt could
+ * wait for, keep it short.
  */
-uintptr_t rmap_lock_readonly(struct rmap *rmap);
-void rmap_unlock_readonly(struct rmap *rmap, uintptr_t word);
+static inline uintptr_t rmap_lock_readonly(struct rmap *rmap)
+{
+	uintptr_t word = atomic_load_explicit(&rmap->word, memory_order_relaxed);
+
+	for (;;) {
+		if (!word)
+			return 0;
+		if (word & RMAP_LOCKED) {
+			port_cpu_relax();
+			word = atomic_load_explicit(&rmap->word, memory_order_relaxed);
+			continue;
+		}
+		/* Acquire: pairs with the releases in the unlocks. */
+		if (atomic_compare_exchange_weak_explicit(&rmap->word, &word, word | RMAP_LOCKED,
+							  memory_order_acquire,
+							  memory_order_relaxed))
+			return word;
+	}
+}
+
+static inline void rmap_unlock_readonly(struct rmap *rmap, uintptr_t word)
+{
+	/*
+	 * An empty one was not locked, and may be anything by now.  Release: pairs with the acquire of
+	 * the lock.
+	 */
+	if (word)
+		atomic_store_explicit(&rmap->word, word, memory_order_release);
+}
 
 /* ---- walking from a word --------------------------------------------------------------------- */
 
@@ -81,5 +131,25 @@ struct rmap_cursor {
 	spte_cell_t *cell; /* NULL: that was all */
 };
 
-struct rmap_cursor rmap_begin(uintptr_t word);
-void rmap_next(struct rmap_cursor *c);
+static inline struct rmap_desc *rmap_desc_of(uintptr_t word)
+{
+	return (struct rmap_desc *)(word & ~RMAP_MANY);
+}
+
+static inline struct rmap_cursor rmap_begin(uintptr_t word)
+{
+	struct rmap_desc *desc = rmap_desc_of(word);
+
+	if (word & RMAP_MANY)
+		return (struct rmap_cursor){ .desc = desc, .cell = desc->cell[0] };
+	return (struct rmap_cursor){ .cell = (spte_cell_t *)word };
+}
+
+static inline void rmap_next(struct rmap_cursor *c)
+{
+	if (c->desc && ++c->at == c->desc->count) {
+		c->desc = c->desc->next;
+		c->at = 0;
+	}
+	c->cell = c->desc ? c->desc->cell[c->at] : NULL;
+}

@@ -41,13 +41,23 @@ static struct rmap_chunk *chunk_load(const struct slot_rmaps *rmaps, unsigned i,
 	return chunk == &gone ? NULL : chunk;
 }
 
+static void chunk_free(struct rmap_chunk *chunk)
+{
+	for (unsigned i = 0; chunk && i < RMAP_CHUNK; i++)
+		rmap_discard(&chunk->rmap[i]);
+	port_obj_free(chunk, sizeof(*chunk));
+}
+
 void slot_rmaps_free(struct slot_rmaps *rmaps)
 {
 	if (!rmaps)
 		return;
 	for (unsigned i = 0; i < RMAP_LEVELS; i++)
-		for (uint64_t n = 0; n < rmaps->chunks[i]; n++)
-			port_obj_free(chunk_load(rmaps, i, n), sizeof(struct rmap_chunk));
+		for (uint64_t n = 0; n < rmaps->chunks[i]; n++) {
+			chunk_free(chunk_load(rmaps, i, n));
+			if (port_need_resched())
+				port_resched();
+		}
 	port_obj_free(rmaps, rmaps->size);
 }
 
@@ -106,10 +116,15 @@ struct rmap *slot_rmap(const struct memslot *slot, gfn_t gfn, unsigned level)
 	return chunk ? &chunk->rmap[index % RMAP_CHUNK] : NULL;
 }
 
-gfn_t slot_rmap_skip(const struct memslot *slot, gfn_t gfn, unsigned level)
+struct rmap *slot_rmap_row(const struct memslot *slot, gfn_t gfn, uint64_t *count)
 {
-	uint64_t next = (rmap_index(slot, gfn, level) / RMAP_CHUNK + 1) * RMAP_CHUNK;
-	unsigned shift = 9 * (level - 1);
+	uint64_t index = rmap_index(slot, gfn, PG_LEVEL_4K), first = index % RMAP_CHUNK;
+	struct rmap_chunk *chunk = chunk_load(slot->state->rmaps, 0, index / RMAP_CHUNK);
+	uint64_t huge = level_pages(PG_LEVEL_2M) - gfn % level_pages(PG_LEVEL_2M);
 
-	return ((slot->base >> shift) + next) << shift;
+	*count = RMAP_CHUNK - first;
+	if (chunk)
+		return &chunk->rmap[first];
+	*count = *count < huge ? *count : huge;
+	return NULL;
 }

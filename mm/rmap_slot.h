@@ -29,7 +29,7 @@ struct slot_rmaps {
 
 /* NULL: no memory. */
 struct slot_rmaps *slot_rmaps_alloc(uint64_t npages);
-/* Nobody looks any more. */
+/* Nobody looks any more.  They need not be empty; lets others run in between. */
 void slot_rmaps_free(struct slot_rmaps *rmaps);
 /* Behind a grace period.  They are empty and stay so: what is prepared later is dropped. */
 void slot_rmaps_defer(struct mmu_vm *vm, struct slot_rmaps *rmaps);
@@ -42,5 +42,8 @@ int slot_rmaps_prepare(const struct memslot *slot, gfn_t gfn, unsigned top);
 
 /* The rmap of the page of this level that holds gfn; NULL: nothing in its chunk was ever mapped. */
 struct rmap *slot_rmap(const struct memslot *slot, gfn_t gfn, unsigned level);
-/* Where there is none for gfn: the first gfn behind it where one could be. */
-gfn_t slot_rmap_skip(const struct memslot *slot, gfn_t gfn, unsigned level);
+/*
+ * The same of 4K, with how many lie side by side from there on, in the slot or behind its end; NULL: so
+ * many there are none of, up to where one could be or a page of 2M begins.
+ */
+struct rmap *slot_rmap_row(const struct memslot *slot, gfn_t gfn, uint64_t *count);

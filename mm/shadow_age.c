@@ -21,7 +21,7 @@ struct age_piece {
 };
 
 /* A compare-exchange that fails tells what is there now, and that may be no leaf any more. */
-static bool age_cell(const struct age_piece *p, spte_cell_t *cell, unsigned level)
+static inline bool age_cell(const struct age_piece *p, spte_cell_t *cell, unsigned level)
 {
 	spte_t old = spte_load(cell);
 
@@ -32,32 +32,70 @@ static bool age_cell(const struct age_piece *p, spte_cell_t *cell, unsigned leve
 	return true;
 }
 
-static bool age_rmap(const struct age_piece *p, struct rmap *rmap, unsigned level)
+/* All that a locked rmap has. */
+static inline bool age_entries(const struct age_piece *p, uintptr_t word, unsigned level)
 {
 	bool young = false;
 
-	if (!rmap)
-		return false;
-	uintptr_t word = rmap_lock_readonly(rmap);
-
 	for (struct rmap_cursor c = rmap_begin(word); c.cell; rmap_next(&c))
 		young |= age_cell(p, c.cell, level);
-	rmap_unlock_readonly(rmap, word);
 	return young;
 }
 
-static void mark(struct age_piece *p, gfn_t gfn)
+/*
+ * Neighbouring pages, n at most: bit i of *young says that page i was used.  Preemption is off for one
+ * of them that is mapped many times, or for all: how many that were.
+ */
+static unsigned age_some(const struct age_piece *p, struct rmap *rmap, unsigned n, unsigned level,
+			 uint64_t *young)
 {
-	p->young[(gfn - p->base) / 64] |= 1ul << ((gfn - p->base) % 64);
+	const struct age_piece piece = *p; /* in registers: atomic operations do not make it be read again */
+	uintptr_t word = 0;
+	unsigned i;
+
+	*young = 0;
+	port_preempt_disable();
+	for (i = 0; i < n && !(word & RMAP_MANY); i++) {
+		word = rmap_lock_readonly(&rmap[i]);
+		if (word)
+			*young |= (uint64_t)age_entries(&piece, word, level) << i;
+		rmap_unlock_readonly(&rmap[i], word);
+	}
+	port_preempt_enable();
+	return i;
+}
+
+static bool age_rmap(const struct age_piece *p, struct rmap *rmap, unsigned level)
+{
+	uint64_t young = 0;
+
+	if (rmap)
+		age_some(p, rmap, 1, level, &young);
+	return young;
+}
+
+/* 4K pages from gfn on, as many as one word of p->young says: on to which. */
+static gfn_t age_small(struct age_piece *p, const struct memslot *slot, gfn_t gfn, gfn_t end)
+{
+	uint64_t n = 64 - gfn % 64, there, young;
+	struct rmap *rmap = slot_rmap_row(slot, gfn, &there);
+
+	n = n < end - gfn ? n : end - gfn;
+	if (!rmap)
+		return gfn + (there < end - gfn ? there : end - gfn);
+	n = age_some(p, rmap, (unsigned)(n < there ? n : there), PG_LEVEL_4K, &young);
+	p->young[(gfn - p->base) / 64] |= young << (gfn % 64);
+	return gfn + n;
 }
 
 static void age_part(struct age_piece *p, const struct memslot *slot, gfn_t start, gfn_t end,
 		     bool all)
 {
 	all |= age_rmap(p, slot_rmap(slot, start, PG_LEVEL_2M), PG_LEVEL_2M);
-	for (gfn_t gfn = start; gfn < end; gfn++)
-		if (age_rmap(p, slot_rmap(slot, gfn, PG_LEVEL_4K), PG_LEVEL_4K) || all)
-			mark(p, gfn);
+	for (gfn_t gfn = start; gfn < end;)
+		gfn = age_small(p, slot, gfn, end);
+	for (gfn_t gfn = start; all && gfn < end; gfn++)
+		p->young[(gfn - p->base) / 64] |= 1ul << (gfn % 64);
 }
 
 /* What a look at a 1G leaf said stays true for all of it that the range has. */

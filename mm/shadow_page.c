@@ -402,14 +402,23 @@ int shadow_vm_init(struct mmu_vm *vm, const struct mmu_config *cfg)
 	return 0;
 }
 
+/*
+ * No processor is left, and nothing will look at an entry or an rmap again: pages go as they are.  What
+ * rmaps of slots have besides goes with these.
+ */
 void shadow_vm_destroy(struct mmu_vm *vm)
 {
+	struct shadow_page *page;
+
 	if (!vm->shadow)
 		return;
-	mmu_write_lock(vm, MMU_OP_TEARDOWN, 0, 0);
-	while (vm->shadow->oldest)
-		shadow_zap(vm, vm->shadow->oldest);
-	shadow_settle(vm);
-	mmu_write_unlock(vm);
+	while ((page = vm->shadow->oldest)) {
+		vm->shadow->oldest = page->newer;
+		rmap_discard(&page->parents);
+		page_free(page);
+		stat_sub(vm, tables, 1);
+		if (port_need_resched())
+			port_resched();
+	}
 	port_obj_free(vm->shadow, sizeof(*vm->shadow));
 }

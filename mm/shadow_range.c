@@ -7,14 +7,28 @@
  * An operation may take a leaf out, and then it leaves its rmap here.  So the entries that are
  * done are those that are gone, and the walk can yield in the middle of one page that is mapped
  * many times.
+ *
+ * Most pages are mapped once, and by neighbouring entries where they are neighbours: these go in runs
+ * (run.h).  The others go one by one.
  */
 #include "mm/shadow_range.h"
 
 #include "mm/rmap_slot.h"
 #include "mm/shadow.h"
+#include "mm/tdp.h"
 
 /* Entries of one page between two looks at who waits. */
 #define RMAP_STEP 64u
+
+static gfn_t max_gfn(gfn_t a, gfn_t b)
+{
+	return a > b ? a : b;
+}
+
+static gfn_t min_gfn(gfn_t a, gfn_t b)
+{
+	return a < b ? a : b;
+}
 
 static struct tdp_iter iter_of(const struct mmu_vm *vm, spte_cell_t *cell, gfn_t gfn, unsigned level)
 {
@@ -22,6 +36,22 @@ static struct tdp_iter iter_of(const struct mmu_vm *vm, spte_cell_t *cell, gfn_t
 		.valid = true, .level = (uint8_t)level, .gfn = level_gfn_base(gfn, level),
 		.cell = cell, .old = spte_load(cell), .next = gfn, .end = gfn + 1, .root = &vm->shadow->fmt_root,
 	};
+}
+
+/* 4K pages from gfn on that one run can have. */
+struct small_pages {
+	struct rmap *rmap; /* NULL: nothing is mapped there */
+	unsigned count;
+};
+
+static struct small_pages small_pages(const struct memslot *slot, gfn_t gfn, gfn_t end)
+{
+	uint64_t there;
+	struct small_pages p = { .rmap = slot_rmap_row(slot, gfn, &there) };
+
+	there = min_gfn(there, end - gfn);
+	p.count = (unsigned)(p.rmap ? min_gfn(there, ITER_RUN - gfn % ITER_RUN) : there);
+	return p;
 }
 
 /* ---- changing ---------------------------------------------------------------------------- */
@@ -35,8 +65,9 @@ static bool visit_rmap(struct range_walk *walk, struct rmap *rmap, gfn_t gfn, un
 
 	while (c.cell) {
 		struct tdp_iter it = iter_of(walk->vm, c.cell, gfn, level);
+		struct leaf_run run;
 
-		walk_run(walk, &it);
+		walk_run(walk, &it, &run);
 		if (spte_is_present(spte_load(c.cell))) {
 			rmap_next(&c);
 			continue;
@@ -51,6 +82,63 @@ static bool visit_rmap(struct range_walk *walk, struct rmap *rmap, gfn_t gfn, un
 	return true;
 }
 
+/* Neighbouring pages of a slot that goes for good: whatever was to be done to their leaves, these go. */
+static unsigned drop_row(struct range_walk *walk, struct rmap *rmap, unsigned n)
+	REQUIRES(walk->vm->mmu_lock)
+{
+	struct mmu_vm *vm = walk->vm;
+	unsigned i, gone = 0;
+
+	for (i = 0; i < n; i++) {
+		uintptr_t word = rmap_word(&rmap[i]);
+
+		if (word & RMAP_MANY)
+			break;
+		if (!word)
+			continue;
+		spte_store((spte_cell_t *)word, (spte_t){ 0 });
+		rmap_remove_only(&rmap[i], (spte_cell_t *)word);
+		gone++;
+	}
+	assert_held_write(&vm->mmu_lock);
+	tdp_account_leaves(vm, PG_LEVEL_4K, -(int64_t)gone);
+	stat_add(vm, zap_leaf, gone);
+	walk->flush_owed |= gone;
+	walk->visited += gone;
+	return i;
+}
+
+/* Neighbouring pages, with an entry each that lie side by side: all that is said of runs holds. */
+static unsigned visit_run(struct range_walk *walk, struct rmap *rmap, gfn_t gfn, unsigned n)
+	REQUIRES(walk->vm->mmu_lock)
+{
+	spte_cell_t *cell = rmap_first(rmap);
+	struct tdp_iter it = iter_of(walk->vm, cell, gfn, PG_LEVEL_4K);
+	struct leaf_run run;
+
+	it.end = gfn + n;
+	n = walk_run(walk, &it, &run);
+	for (unsigned i = 0; run.gone && i < n; i++)
+		if (run.gone == n || !spte_is_present(spte_load(&cell[i])))
+			rmap_remove_only(&rmap[i], &cell[i]);
+	return n;
+}
+
+/* Small pages from gfn on: how many it is through with; 0: not even one, and somebody waits. */
+static uint64_t visit_small(struct range_walk *walk, const struct memslot *slot, gfn_t gfn,
+			    gfn_t end) REQUIRES(walk->vm->mmu_lock)
+{
+	struct small_pages p = small_pages(slot, gfn, end);
+	unsigned n = slot->state->backing.dead && p.rmap ? drop_row(walk, p.rmap, p.count) : 0;
+
+	if (n || !p.rmap)
+		return n ? n : p.count;
+	n = rmap_run(p.rmap, p.count);
+	if (n == 1)
+		return visit_rmap(walk, p.rmap, gfn, PG_LEVEL_4K);
+	return rmap_word(p.rmap) ? visit_run(walk, p.rmap, gfn, n) : n;
+}
+
 static bool visit_gfn(struct range_walk *walk, const struct memslot *slot, gfn_t gfn,
 		      unsigned level) REQUIRES(walk->vm->mmu_lock)
 {
@@ -63,6 +151,8 @@ static bool visit_gfn(struct range_walk *walk, const struct memslot *slot, gfn_t
 static bool visit_huge(struct range_walk *walk, const struct memslot *slot, gfn_t gfn, gfn_t start)
 	REQUIRES(walk->vm->mmu_lock)
 {
+	if (gfn != start && gfn % level_pages(PG_LEVEL_2M))
+		return true;
 	for (unsigned level = RMAP_LEVELS; level > PG_LEVEL_4K; level--)
 		if ((gfn == start || gfn == level_gfn_base(gfn, level)) &&
 		    !visit_gfn(walk, slot, gfn, level))
@@ -86,34 +176,16 @@ static gfn_t walk_slot(struct range_walk *walk, const struct memslot *slot, gfn_
 	gfn_t gfn = start;
 
 	while (gfn < end) {
-		if (wants_break(walk, gfn))
+		if (wants_break(walk, gfn) || !visit_huge(walk, slot, gfn, start))
+			return gfn;
+		uint64_t done = visit_small(walk, slot, gfn, end);
+
+		if (!done)
 			return gfn;
 		walk->visited++;
-		if (!visit_huge(walk, slot, gfn, start) ||
-		    !visit_gfn(walk, slot, gfn, PG_LEVEL_4K))
-			return gfn;
-		gfn_t next = gfn + 1;
-
-		if (!slot_rmap(slot, gfn, PG_LEVEL_4K)) {
-			/* Nothing small is there: on to the next huge page, or the next chunk. */
-			gfn_t chunk = slot_rmap_skip(slot, gfn, PG_LEVEL_4K);
-			gfn_t huge = level_gfn_base(gfn, PG_LEVEL_2M) + level_pages(PG_LEVEL_2M);
-
-			next = chunk < huge ? chunk : huge;
-		}
-		gfn = next;
+		gfn += done;
 	}
 	return end;
-}
-
-static gfn_t max_gfn(gfn_t a, gfn_t b)
-{
-	return a > b ? a : b;
-}
-
-static gfn_t min_gfn(gfn_t a, gfn_t b)
-{
-	return a < b ? a : b;
 }
 
 static gfn_t walk_slots(struct range_walk *walk, gfn_t end) REQUIRES(walk->vm->mmu_lock)
@@ -152,32 +224,47 @@ gfn_t shadow_walk(struct range_walk *walk, gfn_t end)
 
 struct look {
 	struct mmu_vm *vm;
-	void (*visit)(void *ctx, const struct tdp_iter *it);
+	void (*visit)(void *ctx, const struct tdp_iter *it, unsigned n);
 	void *ctx;
 };
 
-static void look_gfn(const struct look *l, const struct memslot *slot, gfn_t gfn, unsigned level)
+static void look_rmap(const struct look *l, struct rmap *rmap, gfn_t gfn, unsigned level)
 {
-	struct rmap *rmap = slot_rmap(slot, gfn, level);
 	struct rmap_cursor c = rmap_begin(rmap ? rmap_word(rmap) : 0);
 
 	for (; c.cell; rmap_next(&c)) {
 		struct tdp_iter it = iter_of(l->vm, c.cell, gfn, level);
 
-		l->visit(l->ctx, &it);
+		l->visit(l->ctx, &it, 1);
 	}
+}
+
+/* Small pages from gfn on: how many of them. */
+static uint64_t look_small(const struct look *l, const struct memslot *slot, gfn_t gfn, gfn_t end)
+{
+	struct small_pages p = small_pages(slot, gfn, end);
+	unsigned n = p.rmap ? rmap_run(p.rmap, p.count) : p.count;
+
+	if (n > 1 && p.rmap && rmap_word(p.rmap)) {
+		struct tdp_iter it = iter_of(l->vm, rmap_first(p.rmap), gfn, PG_LEVEL_4K);
+
+		l->visit(l->ctx, &it, n);
+	} else {
+		look_rmap(l, p.rmap, gfn, PG_LEVEL_4K);
+	}
+	return n;
 }
 
 static void look_slot(const struct look *l, const struct memslot *slot, gfn_t start, gfn_t end)
 {
-	for (gfn_t gfn = start; gfn < end; gfn++)
-		for (unsigned level = RMAP_LEVELS; level; level--)
+	for (gfn_t gfn = start; gfn < end; gfn += look_small(l, slot, gfn, end))
+		for (unsigned level = RMAP_LEVELS; level > PG_LEVEL_4K; level--)
 			if (gfn == start || gfn == level_gfn_base(gfn, level))
-				look_gfn(l, slot, gfn, level);
+				look_rmap(l, slot_rmap(slot, gfn, level), gfn, level);
 }
 
 void shadow_look(struct mmu_vm *vm, gfn_t start, gfn_t end,
-		 void (*visit)(void *ctx, const struct tdp_iter *it), void *ctx)
+		 void (*visit)(void *ctx, const struct tdp_iter *it, unsigned n), void *ctx)
 {
 	const struct memslots *slots = memslots_get(vm);
 	const struct look l = { vm, visit, ctx };

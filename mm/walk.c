@@ -100,29 +100,28 @@ static void bury(struct range_walk *walk)
 
 /* ---- the walk ------------------------------------------------------------------------ */
 
-unsigned walk_run(struct range_walk *walk, const struct tdp_iter *it)
+unsigned walk_run(struct range_walk *walk, const struct tdp_iter *it, struct leaf_run *run)
 {
-	struct leaf_run run;
-
 	assert_held_write(&walk->vm->mmu_lock);
-	run_open(&run, walk->vm, it);
-	walk->visit(walk, &run);
-	assert_held_write(&run.vm->mmu_lock);
-	run_close(&run);
-	walk->flush_owed |= run.gone || run.changed;
-	walk->visited += run.count;
-	return run.count;
+	run_open(run, walk->vm, it);
+	walk->visit(walk, run);
+	assert_held_write(&run->vm->mmu_lock);
+	run_close(run);
+	walk->flush_owed |= run->gone || run->changed;
+	walk->visited += run->count;
+	return run->count;
 }
 
 /* What the walk stands on, and on behind it. */
 static void visit(struct range_walk *walk, struct tdp_iter *it) REQUIRES(walk->vm->mmu_lock)
 {
 	bool table = format_is_table(it->root->fmt, it->old, it->level);
+	struct leaf_run run;
 
 	if (it->leaving)
 		unlink_if_empty(walk, it);
 	if (it->level == PG_LEVEL_4K || (it->old.raw && !table)) {
-		iter_skip(it, walk_run(walk, it));
+		iter_skip(it, walk_run(walk, it, &run));
 	} else {
 		walk->visited++;
 		iter_next(it);

@@ -54,7 +54,7 @@ void walk_root_step(struct range_walk *walk, const struct mmu_root *root, uint64
 	REQUIRES(walk->vm->mmu_lock);
 
 /* The run that begins where it stands: visited and booked.  How many entries it had. */
-unsigned walk_run(struct range_walk *walk, const struct tdp_iter *it)
+unsigned walk_run(struct range_walk *walk, const struct tdp_iter *it, struct leaf_run *run)
 	REQUIRES(walk->vm->mmu_lock);
 
 /* Does a holder of mmu_lock for write that may block have a reason to let others in? */

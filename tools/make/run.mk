@@ -64,7 +64,7 @@ $(B)/linux-kvm/init: $(LINUX_KVM_SRCS) tools/linux-kvm/vm.h include/phyllo/hyper
 profile:
 	@tools/setup.sh --bootstrap build qemu
 	@$(BENCH_BUILD) all '$(B)/bench/insns.so'
-	@OP='$(OP)' $(PHYLLO) profile
+	@OP='$(OP)' MMU='$(MMU)' $(PHYLLO) profile
 
 $(B)/insns.so: tools/profile/insns.c
 	@mkdir -p $(@D)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`make profile OP=fault.4k`: where the instructions of one operation go, by function.
 
+With MMU=shadow operations on ranges are those without nested paging.
+
 QEMU runs the bench kernel with a plugin (tools/profile/insns.c) that counts what executes between the two RDTSCs of
 each sample.
 """
@@ -57,8 +59,8 @@ class Profile:
     by_address: dict[int, int]
 
 
-def job_of(op: str) -> Job:
-    """The boot of `make bench` that measures it, cut down to its test."""
+def job_of(op: str, mmu: str) -> Job:
+    """The boot of `make bench` that measures it, cut down to its test; mmu: which, where there are two."""
     test = TESTS.get(op)
     if not test:
         raise UserError(f"OP={op} is not known; allowed are: {', '.join(TESTS)}")
@@ -66,7 +68,8 @@ def job_of(op: str) -> Job:
     kernel = KERNELS.get(family, "bench_range")
     job = next(job for job in ALL_JOBS if job.kernel == kernel and job.only in ("", test))
     words = "mib=128" if kernel == "bench_range" else job.words
-    return replace(job, only=test, words=words, mode=job.modes[-1] if family == "shadow" else "tdp")
+    mode = "shadow" if family == "shadow" or (mmu == "shadow" and "shadow" in job.modes) else "tdp"
+    return replace(job, only=test, words=words, mode=mode)
 
 
 def symbols() -> list[tuple[int, str]]:
@@ -108,7 +111,7 @@ def show(sums: dict[str, int], operations: int) -> None:
 
 
 def command_profile() -> int:
-    job = job_of(os.environ.get("OP", ""))
+    job = job_of(os.environ.get("OP", ""), os.environ.get("MMU", ""))
     plugin = bench_build() / "insns.so"
     if not plugin.is_file():
         raise UserError(f"there is no {plugin} (make profile builds it)")
