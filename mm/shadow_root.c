@@ -53,17 +53,26 @@ static bool is_long(const struct shadow_root *root)
 	return root->mode >= GWALK_4LEVEL;
 }
 
-static bool is_same(const struct shadow_root *a, const struct shadow_root *b)
+/* Is it what the registers ask for?  Without making what they ask for: a guest loads CR3 all day. */
+static bool is_wanted(const struct shadow_root *root, const struct mmu_paging_regs *r)
 {
-	for (unsigned i = 0; i < 4; i++)
-		if (a->pdpte[i] != b->pdpte[i])
+	enum gwalk_mode_id mode = gwalk_mode_of(r->cr0, r->cr4, r->efer);
+
+	if (!root->valid || root->mode != mode ||
+	    root->cr3 != (r->cr3 & gwalk_modes[mode].cr3_address) ||
+	    root->role.word != base_role(r, mode).word)
+		return false;
+	for (unsigned i = 0; i < 4 && mode == GWALK_PAE; i++)
+		if (root->pdpte[i] != r->pdpte[i])
 			return false;
-	return a->mode == b->mode && a->cr3 == b->cr3 && a->role.word == b->role.word;
+	return true;
 }
 
 static bool is_usable(const struct mmu_vm *vm, const struct shadow_root *root)
 {
-	for (unsigned i = 0; root->valid && i < 4; i++)
+	unsigned parts = is_long(root) ? 1 : 4;
+
+	for (unsigned i = 0; root->valid && i < parts; i++)
 		if (root->page[i] && !shadow_is_current(vm, root->page[i]))
 			return false;
 	return root->valid;
@@ -131,23 +140,42 @@ static void root_load(struct mmu_vcpu *vcpu)
 	}
 }
 
-/* A root from before, if it is what the registers ask for; the one it replaces is kept. */
-static void root_switch(struct mmu_vcpu *vcpu, const struct shadow_root *want)
-	REQUIRES(vcpu->vm->mmu_lock)
+/*
+ * The root that the registers ask for, if this vCPU has it, takes the place of the one it is replaced by.
+ * Only this vCPU changes its roots, and nobody looks at them but under mmu_lock for write.
+ */
+static bool root_take(struct mmu_vcpu *vcpu) REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	struct shadow_vcpu *s = vcpu->shadow;
 	struct shadow_root old = s->root;
 	unsigned i = 0;
 
-	while (i < SHADOW_PREVIOUS - 1 && !(s->previous[i].valid && is_same(&s->previous[i], want)))
+	while (i < SHADOW_PREVIOUS && !is_wanted(&s->previous[i], &s->regs))
 		i++;
+	if (i == SHADOW_PREVIOUS || !is_usable(vcpu->vm, &s->previous[i]))
+		return false;
 	s->root = s->previous[i];
 	/* Most recently used first. */
 	for (; i; i--)
 		s->previous[i] = s->previous[i - 1];
 	s->previous[0] = old;
-	if (!is_same(&s->root, want) || !is_usable(vcpu->vm, &s->root))
-		root_drop(vcpu->vm, &s->root);
+	return true;
+}
+
+/* It is kept for the next time; there is none in its place. */
+static void root_retire(struct mmu_vcpu *vcpu) REQUIRES(vcpu->vm->mmu_lock)
+{
+	struct shadow_vcpu *s = vcpu->shadow;
+	unsigned i = SHADOW_PREVIOUS - 1;
+
+	assert_held_write(&vcpu->vm->mmu_lock);
+	if (!s->root.valid)
+		return;
+	root_drop(vcpu->vm, &s->previous[i]);
+	for (; i; i--)
+		s->previous[i] = s->previous[i - 1];
+	s->previous[0] = s->root;
+	s->root = (struct shadow_root){ 0 };
 }
 
 static void roots_drop(struct mmu_vcpu *vcpu, bool all) REQUIRES(vcpu->vm->mmu_lock)
@@ -206,30 +234,47 @@ struct shadow_page *shadow_root_page(const struct mmu_vcpu *vcpu, gva_t gva)
 
 /* ---- what the guest does ------------------------------------------------------------------------ */
 
-static void set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *regs)
-	REQUIRES(vcpu->vm->mmu_lock)
+/* With a root that it has and that is what the registers ask for; else it has none for now. */
+static bool root_find(struct mmu_vcpu *vcpu) REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
 	struct shadow_vcpu *s = vcpu->shadow;
-	struct shadow_root want = wanted_root(regs);
 
-	s->regs = *regs;
-	if (!is_same(&s->root, &want))
-		root_switch(vcpu, &want);
-	s->lowest.page = NULL;
 	vcpu->root = HPA_INVALID;
+	if (!is_wanted(&s->root, &s->regs)) {
+		s->lowest.page = NULL;
+		if (!root_take(vcpu))
+			return false;
+	}
 	if (is_usable(vcpu->vm, &s->root))
 		root_load(vcpu);
+	return true;
+}
+
+/* Where no table is open, there is nothing to compare, and roots only change places. */
+static bool set_quickly(struct mmu_vcpu *vcpu)
+{
+	struct mmu_vm *vm = vcpu->vm;
+
+	mmu_glance_lock(vm);
+	bool done = !vm->shadow->unsync && root_find(vcpu);
+
+	mmu_glance_unlock(vm);
+	return done;
 }
 
 void mmu_vcpu_set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *regs)
 {
 	struct mmu_vm *vm = vcpu->vm;
 
-	mmu_write_lock(vcpu->vm, MMU_OP_PAGING, 0, 0);
-	set_paging(vcpu, regs);
-	assert_held_write(&vm->mmu_lock);
-	shadow_sync_all(vm);
-	mmu_write_unlock(vcpu->vm);
+	vcpu->shadow->regs = *regs;
+	if (!set_quickly(vcpu)) {
+		mmu_write_lock(vcpu->vm, MMU_OP_PAGING, 0, 0);
+		assert_held_write(&vm->mmu_lock);
+		if (!root_find(vcpu))
+			root_retire(vcpu);
+		shadow_sync_all(vm);
+		mmu_write_unlock(vcpu->vm);
+	}
 	flush_at_entry(vcpu);
 }
 
@@ -251,13 +296,34 @@ static struct shadow_page *lowest_page(const struct mmu_vcpu *vcpu, gva_t gva)
 	return page;
 }
 
+/* The page that says of gva what the guest's table says no longer; or NULL. */
+static struct shadow_page *stale_page(const struct mmu_vcpu *vcpu, gva_t gva)
+	REQUIRES_SHARED(vcpu->vm->mmu_lock)
+{
+	struct mmu_vm *vm = vcpu->vm;
+	unsigned i = shadow_index(gva, PG_LEVEL_4K);
+
+	assert_held_read(&vm->mmu_lock);
+	if (!vm->shadow->unsync || !vcpu->shadow->root.valid)
+		return NULL;
+	struct shadow_page *page = lowest_page(vcpu, gva);
+
+	/* All other tables are up to date; what is not present says nothing. */
+	if (!page || !page->unsync || !spte_is_present(spte_load(shadow_cell(page, i))))
+		return NULL;
+	uint64_t gpte = shadow_read_gpte(page, guest_page_va(vm, page->gfn), i);
+
+	return gpte != page->gpte[i] ? page : NULL;
+}
+
 static void invlpg(struct mmu_vcpu *vcpu, gva_t gva) REQUIRES(vcpu->vm->mmu_lock)
 {
 	struct mmu_vm *vm = vcpu->vm;
-	assert_held_write(&vm->mmu_lock);
-	struct shadow_page *page = lowest_page(vcpu, gva);
 
-	if (page && page->unsync) {
+	assert_held_write(&vm->mmu_lock);
+	struct shadow_page *page = stale_page(vcpu, gva);
+
+	if (page) {
 		unsigned i = shadow_index(gva, PG_LEVEL_4K);
 
 		shadow_sync_entry(vm, page, i,
@@ -266,14 +332,23 @@ static void invlpg(struct mmu_vcpu *vcpu, gva_t gva) REQUIRES(vcpu->vm->mmu_lock
 	shadow_settle(vm);
 }
 
-/* All other tables are up to date. */
+/*
+ * No processor has cached what is not in our tables any more: each change of them came with its flush.  So
+ * where they say the same as the guest's, there is nothing to forget.
+ */
 void mmu_vcpu_invlpg(struct mmu_vcpu *vcpu, gva_t gva)
 {
-	mmu_write_lock(vcpu->vm, MMU_OP_PAGING, 0, 0);
-	if (vcpu->shadow->root.valid)
-		invlpg(vcpu, gva);
-	mmu_write_unlock(vcpu->vm);
-	flush_at_entry(vcpu);
+	struct mmu_vm *vm = vcpu->vm;
+
+	mmu_glance_lock(vm);
+	bool stale = stale_page(vcpu, gva);
+
+	mmu_glance_unlock(vm);
+	if (!stale)
+		return;
+	mmu_write_lock(vm, MMU_OP_PAGING, 0, 0);
+	invlpg(vcpu, gva);
+	mmu_write_unlock(vm);
 }
 
 unsigned mmu_vcpu_root_level(const struct mmu_vcpu *vcpu)
