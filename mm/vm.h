@@ -74,6 +74,12 @@ struct mmu_counters {
 #undef MMU_STAT_FIELD
 };
 
+/* Stays under mmu_lock for write (event.h). */
+struct event_ring {
+	uint64_t count; /* so far; the newest is number count - 1, at its number % MMU_EVENTS */
+	struct mmu_event event[MMU_EVENTS];
+};
+
 struct mmu_vm {
 	/* set at creation */
 	char name[32];
@@ -115,6 +121,7 @@ struct mmu_vm {
 
 	struct mmu_counters counters;
 	struct latency_log latency;
+	struct event_ring events[MMU_EVENT_RINGS]; /* mmu_lock */
 };
 
 /* Statistics: order between counters is nobody's business. */
