@@ -4,11 +4,18 @@
 
 #include "mm/lock.h"
 
-/* What the guest's own accesses lead to: so much that it would push out all else. */
-#define BY_VCPUS                                                                             \
-	(1ul << MMU_OP_FAULT | 1ul << MMU_OP_MMIO | 1ul << MMU_OP_ROOT | 1ul << MMU_OP_PAGING | \
-	 1ul << MMU_OP_TABLE_WRITE)
-_Static_assert(MMU_OP_COUNT <= 64, "operations are bits of a word");
+/* Not with the operations: what the guest's own accesses lead to, and what the worker looks for now and then. */
+static enum mmu_event_ring ring_of(enum mmu_op op)
+{
+	static const uint8_t others[MMU_OP_COUNT] = {
+		[MMU_OP_FAULT] = MMU_EVENTS_VCPUS, [MMU_OP_MMIO] = MMU_EVENTS_VCPUS,
+		[MMU_OP_ROOT] = MMU_EVENTS_VCPUS, [MMU_OP_PAGING] = MMU_EVENTS_VCPUS,
+		[MMU_OP_TABLE_WRITE] = MMU_EVENTS_VCPUS, [MMU_OP_TEARDOWN] = MMU_EVENTS_WORKER,
+		[MMU_OP_RECOVER] = MMU_EVENTS_WORKER, [MMU_OP_NX_RECOVER] = MMU_EVENTS_WORKER,
+	};
+
+	return others[op];
+}
 
 /* Relaxed: changed under mmu_lock for write only, or a name that is complete in itself. */
 static uint64_t get(const _Atomic uint64_t *word)
@@ -19,7 +26,7 @@ static uint64_t get(const _Atomic uint64_t *word)
 void event_note(struct mmu_vm *vm, uint64_t now)
 {
 	uint64_t who = get(&vm->holder.who), npages = vm->holder.npages;
-	struct event_ring *ring = &vm->events[BY_VCPUS >> who_op(who) & 1];
+	struct event_ring *ring = &vm->events[ring_of(who_op(who))];
 	struct mmu_event *e = &ring->event[(ring->count - 1) % MMU_EVENTS];
 
 	assert_held_write(&vm->mmu_lock);

@@ -116,12 +116,13 @@ struct mmu_latency_cells {
 /* ---- what was done last ------------------------------------------------ */
 
 /*
- * Each stay under mmu_lock for write leaves an event, in one of two rings, so that neither pushes out what the
- * other has; yields in the middle leave none.
+ * Each stay under mmu_lock for write leaves an event, in one of three rings, so that none pushes out what
+ * another has; yields in the middle leave none.
  */
 enum mmu_event_ring {
-	MMU_EVENTS_OPS,   /* ranges, slots, logs, audits, what the worker does */
+	MMU_EVENTS_OPS,   /* ranges, slots, logs, audits */
 	MMU_EVENTS_VCPUS, /* faults that take the lock for write; the guest's CR3 and its tables */
+	MMU_EVENTS_WORKER, /* mmu_work_step() */
 	MMU_EVENT_RINGS
 };
 #define MMU_EVENTS 64u

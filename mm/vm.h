@@ -100,7 +100,8 @@ struct mmu_vm {
 	struct mmu_vcpu *vcpus;
 	struct mmu_invalidate invalidate;
 
-	struct gfn_range recover;   /* where tables may become huge leaves again: recover.c */
+	/* where tables may become huge leaves again, in this pass and in the next: recover.c */
+	struct gfn_range recover, recover_next;
 	struct mmu_nx nx;
 
 	struct mmu_rcu rcu;

@@ -245,6 +245,7 @@ static void report_rings(struct block *b, struct vm *vm, read_events_fn *read)
 	static const char *const names[MMU_EVENT_RINGS] = {
 		[MMU_EVENTS_OPS] = "operations on memory",
 		[MMU_EVENTS_VCPUS] = "faults and changes of tables under the lock",
+		[MMU_EVENTS_WORKER] = "steps of the worker",
 	};
 	struct event_list l = { b, machine_cycles(), machine_us(), MAX(machine_cycles_per_us(), 1ul) };
 	char line[LATENCY_LINE];
