@@ -2,6 +2,8 @@
 /* Taking mmu_lock with the clock in hand; see lock.h. */
 #include "mm/lock.h"
 
+#include "mm/event.h"
+
 /* So many looks of a walk make one measurement. */
 #define LOOKS 8u
 
@@ -73,10 +75,9 @@ static void note_looks(struct mmu_vm *vm, uint64_t now) REQUIRES(vm->mmu_lock)
 }
 
 NO_THREAD_SAFETY_ANALYSIS
-void mmu_write_unlock(struct mmu_vm *vm)
+static void unlock_at(struct mmu_vm *vm, uint64_t now)
 {
 	struct mmu_holder *h = &vm->holder;
-	uint64_t now = port_clock();
 	struct latency_event e = { now - h->since, now, get(&h->who), h->npages, 0 };
 
 	latency_add_excl(vm, MMU_LATENCY_WRITE_HOLD, &e);
@@ -84,6 +85,15 @@ void mmu_write_unlock(struct mmu_vm *vm)
 		note_looks(vm, now);
 	set(&h->who, 0);
 	write_unlock(&vm->mmu_lock);
+}
+
+NO_THREAD_SAFETY_ANALYSIS
+void mmu_write_unlock(struct mmu_vm *vm)
+{
+	uint64_t now = port_clock();
+
+	event_note(vm, now);
+	unlock_at(vm, now);
 }
 
 NO_THREAD_SAFETY_ANALYSIS
@@ -104,7 +114,7 @@ void mmu_lock_yield(struct mmu_vm *vm)
 {
 	uint64_t who = get(&vm->holder.who), npages = vm->holder.npages;
 
-	mmu_write_unlock(vm);
+	unlock_at(vm, port_clock());
 	port_resched();
 	lock_as(vm, who, npages);
 }

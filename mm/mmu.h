@@ -113,6 +113,39 @@ struct mmu_latency_cells {
 	_Atomic uint64_t epoch; /* of whom they are: the kind was reset so often before */
 };
 
+/* ---- what was done last ------------------------------------------------ */
+
+/*
+ * Each stay under mmu_lock for write leaves an event, in one of three rings, so that none pushes out what
+ * another has; yields in the middle leave none.
+ */
+enum mmu_event_ring {
+	MMU_EVENTS_OPS,   /* ranges, slots, logs, audits */
+	MMU_EVENTS_VCPUS, /* faults that take the lock for write; the guest's CR3 and its tables */
+	MMU_EVENTS_WORKER, /* mmu_work_step() */
+	MMU_EVENT_RINGS
+};
+#define MMU_EVENTS 64u
+
+struct mmu_event {
+	uint64_t when;    /* it was over, by port_clock() */
+	enum mmu_op op;
+	gfn_t gfn;
+	uint64_t npages;  /* 0: not about a range */
+	uint64_t tlb_gen; /* flushes of the VM by then */
+	uint64_t times;   /* so often with nothing else of its ring in between; when is the last one's */
+};
+
+struct mmu_vm;
+/* The last MMU_EVENTS of them, the newest last, under mmu_lock for read.  Returns how many there were. */
+uint64_t mmu_events(struct mmu_vm *vm, enum mmu_event_ring which,
+		    void (*emit)(void *ctx, const struct mmu_event *e), void *ctx);
+/* The same when all processors but this one stand still, wherever that may be: without the lock. */
+uint64_t mmu_events_in_panic(struct mmu_vm *vm, enum mmu_event_ring which,
+			     void (*emit)(void *ctx, const struct mmu_event *e), void *ctx);
+/* Who holds mmu_lock for write, and from which gfn on; MMU_OP_NONE: nobody.  Takes no lock. */
+enum mmu_op mmu_lock_holder(struct mmu_vm *vm, gfn_t *gfn);
+
 /* ---- creation -------------------------------------------------------- */
 
 enum mmu_format_id {

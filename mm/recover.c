@@ -124,6 +124,24 @@ static void recover_finish(struct mmu_vm *vm, struct recovery *r) REQUIRES(vm->m
 	stat_add(vm, recovered, 1);
 }
 
+static void range_widen(struct gfn_range *range, gfn_t start, gfn_t end)
+{
+	if (range->start >= range->end)
+		*range = (struct gfn_range){ start, end };
+	range->start = start < range->start ? start : range->start;
+	range->end = end > range->end ? end : range->end;
+}
+
+/* The walk was at the table above before; now it may have become one of leaves only. */
+static void look_above(struct mmu_vm *vm, const struct recovery *r) REQUIRES(vm->mmu_lock)
+{
+	unsigned above = r->it.level + 1u;
+	gfn_t start = level_gfn_base(r->it.gfn, above);
+
+	if (above <= vm->max_leaf_level)
+		range_widen(&vm->recover_next, start, start + level_pages(above));
+}
+
 void recover_some(struct mmu_vm *vm, gfn_t *next, gfn_t end, uint64_t mark)
 {
 	struct recovery batch[RECOVER_BATCH];
@@ -146,22 +164,18 @@ void recover_some(struct mmu_vm *vm, gfn_t *next, gfn_t end, uint64_t mark)
 	*next = it.valid ? it.next : end;
 	if (count)
 		flush_vm(vm);
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		recover_finish(vm, &batch[i]);
+		if (!mark) /* the NX pass comes again by itself */
+			look_above(vm, &batch[i]);
+	}
 	hold_note_write(vm, looks + (uint64_t)count * PT_ENTRIES);
 }
 
 void recover_request(struct mmu_vm *vm, gfn_t start, gfn_t end)
 {
-	struct gfn_range *todo = &vm->recover;
-
 	assert_held_write(&vm->mmu_lock);
-	if (todo->start >= todo->end) {
-		*todo = (struct gfn_range){ start, end };
-	} else {
-		todo->start = start < todo->start ? start : todo->start;
-		todo->end = end > todo->end ? end : todo->end;
-	}
+	range_widen(&vm->recover, start, end);
 	port_work_kick(vm);
 }
 
@@ -173,6 +187,10 @@ bool recover_step(struct mmu_vm *vm)
 	mmu_lock_about(vm, todo->start, 0);
 	if (todo->start < todo->end)
 		recover_some(vm, &todo->start, todo->end, 0);
+	if (todo->start >= todo->end) {
+		*todo = vm->recover_next;
+		vm->recover_next = (struct gfn_range){ 0, 0 };
+	}
 	bool more = todo->start < todo->end;
 
 	mmu_write_unlock(vm);

@@ -74,6 +74,12 @@ struct mmu_counters {
 #undef MMU_STAT_FIELD
 };
 
+/* Stays under mmu_lock for write (event.h). */
+struct event_ring {
+	uint64_t count; /* so far; the newest is number count - 1, at its number % MMU_EVENTS */
+	struct mmu_event event[MMU_EVENTS];
+};
+
 struct mmu_vm {
 	/* set at creation */
 	char name[32];
@@ -94,7 +100,8 @@ struct mmu_vm {
 	struct mmu_vcpu *vcpus;
 	struct mmu_invalidate invalidate;
 
-	struct gfn_range recover;   /* where tables may become huge leaves again: recover.c */
+	/* where tables may become huge leaves again, in this pass and in the next: recover.c */
+	struct gfn_range recover, recover_next;
 	struct mmu_nx nx;
 
 	struct mmu_rcu rcu;
@@ -115,6 +122,7 @@ struct mmu_vm {
 
 	struct mmu_counters counters;
 	struct latency_log latency;
+	struct event_ring events[MMU_EVENT_RINGS]; /* mmu_lock */
 };
 
 /* Statistics: order between counters is nobody's business. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Latencies as text; see latency_text.h. */
+/* Latencies and events as text; see latency_text.h. */
 #include "vmm/latency_text.h"
 
 #include "lib/printf.h"
@@ -141,4 +141,25 @@ void latency_full_text(unsigned kind, const struct mmu_latency *l, uint64_t per_
 		latency_event_text(line + 2, sizeof(line) - 2, kind, &l->worst[i], per_us);
 		emit(ctx, line);
 	}
+}
+
+/* ---- what was done last ---------------------------------------------------------------- */
+
+void event_text(char *out, size_t size, const struct mmu_event *e, uint64_t us)
+{
+	char what[64], times[32] = "";
+
+	place_text(what, sizeof(what), e->op, e->gfn, e->npages);
+	if (e->times > 1)
+		lib_snprintf(times, sizeof(times), ", %lu times", e->times);
+	lib_snprintf(out, size, "%5lu.%06lu  %s%s (flush %lu)", us / 1000000, us % 1000000, what,
+		     times, e->tlb_gen);
+}
+
+void event_running_text(char *out, size_t size, enum mmu_op op, gfn_t gfn)
+{
+	char what[64];
+
+	place_text(what, sizeof(what), op, gfn, 0);
+	lib_snprintf(out, size, "under way: %s", op == MMU_OP_NONE ? "nothing" : what);
 }

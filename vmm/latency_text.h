@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Latencies as text: pure functions of what mm/ has counted. */
+/* Latencies and events as text: pure functions of what mm/ has counted. */
 #pragma once
 
 #include <stddef.h>
@@ -25,3 +25,8 @@ void latency_summary_text(char *out, size_t size, unsigned kind, const struct mm
 /* All there is to say of a kind: the summary, the histogram, the worst; line by line to emit(). */
 void latency_full_text(unsigned kind, const struct mmu_latency *l, uint64_t per_us,
 		       void (*emit)(void *ctx, const char *line), void *ctx);
+
+/* One of what was done last; us: when, on the clock of the log. */
+void event_text(char *out, size_t size, const struct mmu_event *e, uint64_t us);
+/* What holds the lock now. */
+void event_running_text(char *out, size_t size, enum mmu_op op, gfn_t gfn);

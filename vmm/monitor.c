@@ -135,6 +135,11 @@ static void cmd_latency(const char *arg)
 	report_running(arg, report_latency);
 }
 
+static void cmd_events(const char *arg)
+{
+	report_running(arg, report_events);
+}
+
 /* ---- commands on the host --------------------------------------------------------------- */
 
 static void show_thread(const struct thread_info *t)
@@ -202,6 +207,7 @@ static const struct command {
 	{ "restart", "NAME", "end it if it runs, and start it afresh", cmd_restart },
 	{ "stats", "NAME", "its statistics so far", cmd_stats },
 	{ "latency", "NAME", "histograms of how long things took so far", cmd_latency },
+	{ "events", "NAME", "what was done last to its tables", cmd_events },
 	{ "threads", "", "the hypervisor's threads", cmd_threads },
 	{ "memory", "", "the host's memory", cmd_memory },
 	{ "log", "", "the newest lines of the log", cmd_log },

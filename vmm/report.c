@@ -13,6 +13,7 @@
 #include "vmm/latency_text.h"
 #include "vmm/stats.h"
 #include "vmm/virt.h"
+#include "vmm/vms.h"
 
 #define CPUS_MAX 256
 
@@ -159,22 +160,6 @@ void report_vcpu(struct vcpu *vcpu)
 	virt->dump(vcpu, emit_line);
 }
 
-void report_panic(void)
-{
-	struct vcpu *vcpu = atomic_load_explicit(&current[machine_cpu_id() % CPUS_MAX],
-						 memory_order_relaxed);
-
-	if (!vcpu)
-		return;
-	struct block b;
-
-	block_begin_small(&b);
-	block_printf(&b, "this CPU was running %s, vcpu %u\n", vcpu->vm->config.name, vcpu->id);
-	report_registers(&b, vcpu);
-	report_history(&b, vcpu);
-	block_end(&b);
-}
-
 /* ---- a VM -------------------------------------------------------------------------------- */
 
 static void describe_end(struct block *b, struct vm *vm)
@@ -236,6 +221,55 @@ static void report_latencies(struct block *b, struct vm *vm)
 	}
 }
 
+/* ---- what was done last ----------------------------------------------------------------- */
+
+struct event_list {
+	struct block *block;
+	uint64_t cycles, us, per_us; /* now, on either clock */
+};
+
+static void emit_event(void *ctx, const struct mmu_event *e)
+{
+	const struct event_list *l = ctx;
+	char line[LATENCY_LINE];
+
+	event_text(line, sizeof(line), e, l->us - MIN(l->us, (l->cycles - e->when) / l->per_us));
+	block_printf(l->block, "    %s\n", line);
+}
+
+typedef uint64_t read_events_fn(struct mmu_vm *vm, enum mmu_event_ring which,
+				void (*emit)(void *ctx, const struct mmu_event *e), void *ctx);
+
+static void report_rings(struct block *b, struct vm *vm, read_events_fn *read)
+{
+	static const char *const names[MMU_EVENT_RINGS] = {
+		[MMU_EVENTS_OPS] = "operations on memory",
+		[MMU_EVENTS_VCPUS] = "faults and changes of tables under the lock",
+		[MMU_EVENTS_WORKER] = "steps of the worker",
+	};
+	struct event_list l = { b, machine_cycles(), machine_us(), MAX(machine_cycles_per_us(), 1ul) };
+	char line[LATENCY_LINE];
+	gfn_t gfn;
+
+	for (unsigned which = 0; which < MMU_EVENT_RINGS; which++) {
+		block_printf(b, "  last %s:\n", names[which]);
+		block_printf(b, "    of %lu\n", read(vm->mmu, which, emit_event, &l));
+	}
+	enum mmu_op op = mmu_lock_holder(vm->mmu, &gfn);
+
+	event_running_text(line, sizeof(line), op, gfn);
+	block_printf(b, "  %s\n", line);
+}
+
+void report_events(struct vm *vm)
+{
+	struct block b;
+
+	block_begin(&b);
+	report_rings(&b, vm, mmu_events);
+	block_end(&b);
+}
+
 static void emit_histogram_line(void *ctx, const char *line)
 {
 	block_printf(ctx, "  %s\n", line);
@@ -290,10 +324,44 @@ void report_summary(struct vm *vm, const struct mmu_audit_report *audit)
 		report_histograms(&b, vm);
 	else
 		report_latencies(&b, vm);
+	if (audit->errors || !vm_succeeded(vm))
+		report_rings(&b, vm, mmu_events);
 	if (audit->errors)
 		block_printf(&b, "  audit: %lu errors, the first: %s\n", audit->errors, audit->first);
 	else
 		block_printf(&b, "  audit: clean (%lu tables, %lu leaf entries)\n", audit->tables,
 			     audit->leaves);
+	block_end(&b);
+}
+
+/* ---- a panic ------------------------------------------------------------------------------ */
+
+static void report_this_cpu(struct block *b)
+{
+	struct vcpu *vcpu = atomic_load_explicit(&current[machine_cpu_id() % CPUS_MAX],
+						 memory_order_relaxed);
+
+	if (!vcpu)
+		return;
+	block_printf(b, "this CPU was running %s, vcpu %u\n", vcpu->vm->config.name, vcpu->id);
+	report_registers(b, vcpu);
+	report_history(b, vcpu);
+}
+
+/* All other CPUs stand still, wherever they were: no lock is taken. */
+void report_panic(void)
+{
+	struct block b;
+
+	block_begin_small(&b);
+	report_this_cpu(&b);
+	for (const struct guest *g = vms_next(NULL); g; g = vms_next(g)) {
+		struct vm *vm = g->vm;
+
+		if (!vm)
+			continue;
+		block_printf(&b, "events of %s\n", vm->config.name);
+		report_rings(&b, vm, mmu_events_in_panic);
+	}
 	block_end(&b);
 }

@@ -12,7 +12,9 @@ void report_summary(struct vm *vm, const struct mmu_audit_report *audit);
 void report_stats_now(struct vm *vm);
 /* Histograms of how long things took, and the worst of each kind. */
 void report_latency(struct vm *vm);
-/* The newest exits of the vCPU that this CPU runs, for a panic. */
+/* What was done last to its tables. */
+void report_events(struct vm *vm);
+/* For a panic: the newest exits of the vCPU that this CPU runs, the events of all VMs. */
 void report_panic(void);
 /* Changes with each exit of it, for the watchdog: between two exits no lock is held. */
 uint64_t report_progress(void);

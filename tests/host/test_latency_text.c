@@ -121,9 +121,25 @@ static void test_histogram(void)
 	CHECK_EQ(lines, 1);
 }
 
+static void test_events(void)
+{
+	struct mmu_event e = { .op = MMU_OP_UNMAP, .gfn = 0x80, .npages = 16, .tlb_gen = 9, .times = 1 };
+	char line[LATENCY_LINE];
+
+	event_text(line, sizeof(line), &e, 12000345);
+	CHECK_STR(line, "   12.000345  unmap of gfns 0x80-0x8f (flush 9)");
+	e = (struct mmu_event){ .op = MMU_OP_AUDIT, .times = 3 };
+	event_text(line, sizeof(line), &e, 1);
+	CHECK_STR(line, "    0.000001  audit, 3 times (flush 0)");
+	event_running_text(line, sizeof(line), MMU_OP_FAULT, 7);
+	CHECK_STR(line, "under way: fault at gfn 0x7");
+	event_running_text(line, sizeof(line), MMU_OP_NONE, 0);
+	CHECK_STR(line, "under way: nothing");
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_time), KTAP(test_percentile), KTAP(test_words), KTAP(test_summary),
-	KTAP(test_histogram),
+	KTAP(test_histogram), KTAP(test_events),
 };
 
 int main(int argc, char **argv)

@@ -242,9 +242,47 @@ static void test_audit(void)
 	world_close(&w);
 }
 
+/* ---- two levels ----------------------------------------------------------------------- */
+
+static unsigned fault_level(gfn_t gfn)
+{
+	struct page_fault pf = { .gpa = gfn * PAGE_SIZE, .access = ACC_W };
+
+	CHECK_EQ(mmu_page_fault(&w.cpu[0].mmu, &pf), MMU_PF_FIXED);
+	return pf.goal_level;
+}
+
+/* What becomes 2M again makes 1G possible, of which the worker had the entry behind it. */
+static void giant_again(const struct world_variant *v)
+{
+	struct mmu_slot_desc device = { .npages = GIG, .flags = MMU_SLOT_DEVICE, .hpa = 1ul << 41 };
+	struct mmu_config cfg = world_config(v);
+
+	cfg.max_leaf_level = PG_LEVEL_1G;
+	world_open_config(&w, &cfg, 0);
+	CHECK_EQ(mmu_slot_create(w.vm, &device), 0);
+	CHECK(fake_cpu_enter(&w.cpu[0]));
+	fake_cpu_exit(&w.cpu[0]);
+	disallow(CHUNK + 5, PG_LEVEL_2M);
+	CHECK_EQ(fault_level(CHUNK + 5), PG_LEVEL_4K);
+	CHECK_EQ(fault_level(5), PG_LEVEL_2M);
+	allow(CHUNK + 5, PG_LEVEL_2M);
+	mmu_work_flush(w.vm);
+	CHECK_EQ(world_stats(&w).pages_1g, 1);
+	CHECK_EQ(world_stats(&w).pages_2m + world_stats(&w).pages_4k, 0);
+	CHECK_EQ(world_stats(&w).recovered, 2);
+	world_close(&w);
+}
+
+static void test_giant_again(void)
+{
+	world_for_each(giant_again);
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_edges), KTAP(test_moved),	 KTAP(test_counts),
 	KTAP(test_levels), KTAP(test_not_by_nx), KTAP(test_audit),
+	KTAP(test_giant_again),
 };
 
 int main(int argc, char **argv)

@@ -123,6 +123,21 @@ def reports_of(lines: list[str]) -> list[str]:
     return out
 
 
+def events_of(lines: list[str]) -> list[str]:
+    """What was done last to the memory of each VM that failed, or of all in a crash."""
+    out: list[str] = []
+    name, inside = "", False
+    for line in lines:
+        if line.startswith(("---- ", "events of ")):
+            name = line
+        inside = inside or line.startswith("  last ")
+        if inside:
+            out += [name] if name not in out else []
+            out.append(line)
+        inside = inside and not line.startswith("  under way")
+    return out
+
+
 def save_bundle(folder: Path, one: Scenario, result: BootResult, failed: list[Case], again: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -135,6 +150,7 @@ def save_bundle(folder: Path, one: Scenario, result: BootResult, failed: list[Ca
         "log.txt": [line for line in lines if re.match(r"\[ *\d+\.\d+\]", line)],
         "last.txt": lines[-LAST_LINES:],
         "stats.txt": reports_of(lines),
+        "events.txt": events_of(lines),
         "emulator.txt": result.complaints(),
     }
     for name, content in texts.items():

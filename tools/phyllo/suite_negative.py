@@ -256,6 +256,19 @@ def crash_test(platform: str, crash: str) -> Test:
     return boot_test(f"crash-{crash}-{platform}", hello, expect, platform=platform, cmdline=f"crash={crash}")
 
 
+def crash_running_test(platform: str) -> Test:
+    """A crash beside a VM says what was done last to its memory."""
+    says = [
+        ("says what happened", "crash=running: hang runs"),
+        ("names the VM", "^events of hang$"),
+        ("tells its operations", r"^  last operations on memory:\n.*  slot create of gfns 0x0-0x"),
+        ("tells who holds the lock", "^  under way: "),
+    ]
+    expect = Expect(code=EXIT_PANIC, end="failed", says=says)
+    hang = [build.guest_module("hang", "mem=16M")]
+    return boot_test(f"crash-running-{platform}", lambda: hang, expect, platform=platform, cmdline="crash=running")
+
+
 def watchdog_test(platform: str, smp: int, how: str) -> Test:
     """Who keeps interrupts off, or a lock, for too long is named once, and the run goes on.  On QEMU by
     -icount: how long something takes must not depend on what else the host does."""
@@ -314,6 +327,7 @@ def negative_tests() -> list[Test]:
     tests += [table_write_test(), debug_loop()]
     tests += [test for vendor in VENDORS for test in stopped_guests(vendor)]
     tests += [crash_test("qemu-svm", crash) for crash in CRASHES]
+    tests += [crash_running_test("qemu-svm")]
     tests += [crash_test("bochs-vmx", crash) for crash in ("pf", "stack", "text", "exec")]
     tests += [watchdog_test(vendor, 2, how) for vendor in VENDORS for how in OVERSTAYS]
     tests += [watchdog_test(vendor, 1, how) for vendor in VENDORS for how in OVERSTAYS]

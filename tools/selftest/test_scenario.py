@@ -8,7 +8,7 @@ from phyllo import scenario
 from phyllo.config import ROOT, UserError, parse_request
 from phyllo.scenario import Scenario, ScenarioError, parse, replay, with_mmu
 from phyllo.scenario_ops import OPS
-from phyllo.soak import Plan, make_plan
+from phyllo.soak import Plan, events_of, make_plan
 from phyllo.soak_scenario import random_scenario
 
 KERNEL = ROOT / "tests/guest/scenario.c"
@@ -171,6 +171,12 @@ class Soak(unittest.TestCase):
             self.assertEqual(random_scenario(seed, seed % 2 == 0), random_scenario(seed, seed % 2 == 0))
             refused = {"dirty=dbit", "ad=off"}  # that log needs what the other takes away
             self.assertFalse(refused <= set(one.boot.split()), one.boot)
+
+    def test_events(self):
+        lines = ["[    1.0] x", "---- a: stopped", "  last operations on memory:", "    1 audit", "    of 1",
+                 "  under way: nothing", "  audit: clean", "---- b: ended with code 0", "  pf_taken 3"]  # fmt: skip
+        self.assertEqual(events_of(lines), lines[1:6])
+        self.assertEqual(events_of(["events of b", *lines[2:6], "x"]), ["events of b", *lines[2:6]])
 
     def test_plan(self):
         plan = make_plan({"MINUTES": "3", "SEED": "999999999", "PLATFORM": "bochs-vmx"})
