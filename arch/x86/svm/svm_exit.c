@@ -127,10 +127,6 @@ static void decode_reason(const struct svm_vcpu *svm, uint64_t code, struct vm_e
 	const struct vmcb *vmcb = svm->vmcb;
 
 	switch (code) {
-	case VMEXIT_NPF:
-		exit->reason = EXIT_FAULT;
-		decode_fault(&vmcb->control, &exit->fault);
-		break;
 	case VMEXIT_IOIO:
 		exit->reason = EXIT_IO;
 		decode_io(vmcb, exit);
@@ -189,6 +185,12 @@ void svm_exit_decode(const struct svm_vcpu *svm, struct vm_exit *exit)
 	exit->hw_reason = code;
 	exit->hw_info[0] = vmcb->control.exit_info[0];
 	exit->hw_info[1] = vmcb->control.exit_info[1];
+	/* Before all others: the most frequent by far. */
+	if (code == VMEXIT_NPF) {
+		exit->reason = EXIT_FAULT;
+		decode_fault(&vmcb->control, &exit->fault);
+		return;
+	}
 	if ((uint32_t)code == VMEXIT_INVALID) {
 		exit->reason = EXIT_ENTRY_FAILED;
 		return;
