@@ -180,7 +180,7 @@ static bool enter_guest(struct vcpu *vcpu)
 	}
 	if (!signal_may_run(&vcpu->signal, &vcpu->mmu))
 		return false;
-	virt->vcpu_run(vcpu, &vcpu->exit);
+	virt->vcpu_run(vcpu);
 	if (virt_caps.pml && !vcpu->vm->shadow)
 		virt->drain_log(vcpu);
 	mmu_vcpu_exit(&vcpu->mmu);

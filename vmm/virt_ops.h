@@ -220,12 +220,12 @@ struct virt_ops {
 	void (*vcpu_put)(struct vcpu *vcpu);
 
 	/*
-	 * Enter the guest once.  vcpu->regs is loaded before and stored after; vcpu->inject is
-	 * injected and cleared.  An event whose delivery the exit cut short is put back into
+	 * Enter the guest once.  vcpu->regs is loaded before and stored after; vcpu->exit says what
+	 * ended it; vcpu->inject is injected and cleared.  An event whose delivery the exit cut short is put back into
 	 * vcpu->inject.  Host exceptions and NMIs that arrived have been delivered
 	 * when it returns; interrupts are left pending.
 	 */
-	void (*vcpu_run)(struct vcpu *vcpu, struct vm_exit *exit);
+	void (*vcpu_run)(struct vcpu *vcpu);
 
 	/*
 	 * After every vcpu_run(), when caps.pml: hand what the processor logged to

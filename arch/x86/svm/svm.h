@@ -87,7 +87,7 @@ void svm_vcpu_destroy(struct vcpu *vcpu);
 void svm_vcpu_load(struct vcpu *vcpu);
 void svm_vcpu_put(struct vcpu *vcpu);
 void svm_clear_debug(struct vcpu *vcpu);
-void svm_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit);
+void svm_vcpu_run(struct vcpu *vcpu);
 void svm_flush_tlb(struct vcpu *vcpu);
 /* The guest was stopped by a machine check, which no processor hands on to the host. */
 void svm_host_machine_check(void);

@@ -2,6 +2,8 @@
 /* From the exit fields of the VMCB to the vendor-neutral struct vm_exit. */
 #include "arch/x86/svm/svm.h"
 
+#include "lib/util.h"
+
 /* The access that the guest wanted, out of the error code (APM vol. 2, 15.25.6). */
 static void decode_fault(const struct vmcb_control *c, struct page_fault *pf)
 {
@@ -48,57 +50,62 @@ static void decode_cr(const struct svm_vcpu *svm, uint8_t cr, struct vm_exit *ex
 	};
 }
 
-/* Exits that are their code and nothing else. */
-static enum exit_reason plain_reason(uint64_t code)
-{
-	switch (code) {
-	case VMEXIT_CPUID:
-		return EXIT_CPUID;
-	case VMEXIT_VMMCALL:
-		return EXIT_HYPERCALL;
-	case VMEXIT_INTR:
-	case VMEXIT_INIT: /* held until STGI, which resets this CPU unless VM_CR says otherwise */
-		return EXIT_INTR;
-	case VMEXIT_HLT:
-		return EXIT_HLT;
-	case VMEXIT_VINTR:
-		return EXIT_INTR_WINDOW;
-	case VMEXIT_NMI:
-		return EXIT_NMI;
-	case VMEXIT_IRET:
-		return EXIT_NMI_WINDOW;
-	case VMEXIT_EXCP_UD:
-		return EXIT_UD;
-	case VMEXIT_XSETBV:
-		return EXIT_XSETBV;
-	case VMEXIT_INVD:
-	case VMEXIT_WBINVD:
-		return EXIT_INVD;
-	case VMEXIT_SHUTDOWN:
-		return EXIT_TRIPLE_FAULT;
-	case VMEXIT_TASK_SWITCH:
-		return EXIT_TASK_SWITCH;
-	case VMEXIT_VMRUN:
-	case VMEXIT_VMLOAD:
-	case VMEXIT_VMSAVE:
-	case VMEXIT_STGI:
-	case VMEXIT_CLGI:
-	case VMEXIT_SKINIT:
-	case VMEXIT_INVLPGA:
-	case VMEXIT_RSM:
+/* What is not here is 0, and unknown: nested page faults have a code far from the others. */
+static const uint8_t reasons[] = {
+	[VMEXIT_CR0_READ] = EXIT_CR_READ,
+	[VMEXIT_CR3_READ] = EXIT_CR_READ,
+	[VMEXIT_CR4_READ] = EXIT_CR_READ,
+	[VMEXIT_CR0_WRITE] = EXIT_CR_WRITE,
+	[VMEXIT_CR3_WRITE] = EXIT_CR_WRITE,
+	[VMEXIT_CR4_WRITE] = EXIT_CR_WRITE,
+	[VMEXIT_CR8_WRITE] = EXIT_CR_WRITE,
+	[VMEXIT_EXCP_DB] = EXIT_EXCEPTION,
+	[VMEXIT_EXCP_UD] = EXIT_UD,
+	[VMEXIT_EXCP_PF] = EXIT_PF,
+	[VMEXIT_EXCP_AC] = EXIT_EXCEPTION,
+	[VMEXIT_EXCP_MC] = EXIT_NMI, /* as if it had arrived by itself, the way an NMI does */
+	[VMEXIT_INTR] = EXIT_INTR,
+	[VMEXIT_NMI] = EXIT_NMI,
+	[VMEXIT_INIT] = EXIT_INTR, /* held until STGI, which resets this CPU unless VM_CR says otherwise */
+	[VMEXIT_VINTR] = EXIT_INTR_WINDOW,
+	[VMEXIT_CPUID] = EXIT_CPUID,
+	[VMEXIT_IRET] = EXIT_NMI_WINDOW,
+	[VMEXIT_INVD] = EXIT_INVD,
+	[VMEXIT_HLT] = EXIT_HLT,
+	[VMEXIT_INVLPG] = EXIT_INVLPG,
+	[VMEXIT_IOIO] = EXIT_IO,
+	[VMEXIT_MSR] = EXIT_RDMSR,
+	[VMEXIT_TASK_SWITCH] = EXIT_TASK_SWITCH,
+	[VMEXIT_SHUTDOWN] = EXIT_TRIPLE_FAULT,
+	[VMEXIT_VMMCALL] = EXIT_HYPERCALL,
+	[VMEXIT_WBINVD] = EXIT_INVD,
+	[VMEXIT_XSETBV] = EXIT_XSETBV,
+
+	[VMEXIT_RSM] = EXIT_VIRT_INSN,
+	[VMEXIT_INVLPGA] = EXIT_VIRT_INSN,
+	[VMEXIT_VMRUN] = EXIT_VIRT_INSN,
+	[VMEXIT_VMLOAD] = EXIT_VIRT_INSN,
+	[VMEXIT_VMSAVE] = EXIT_VIRT_INSN,
+	[VMEXIT_STGI] = EXIT_VIRT_INSN,
+	[VMEXIT_CLGI] = EXIT_VIRT_INSN,
+	[VMEXIT_SKINIT] = EXIT_VIRT_INSN,
 	/*
 	 * CPUID hides the rest from the guest.  RDPMC of a counter that is not there should
 	 * be #GP; the caller makes it #UD, which a guest that did not ask CPUID has earned.
 	 */
-	case VMEXIT_MONITOR:
-	case VMEXIT_MWAIT:
-	case VMEXIT_MWAIT_ARMED:
-	case VMEXIT_RDPRU:
-	case VMEXIT_RDPMC:
-		return EXIT_VIRT_INSN;
-	default:
-		return EXIT_UNKNOWN;
-	}
+	[VMEXIT_RDPMC] = EXIT_VIRT_INSN,
+	[VMEXIT_MONITOR] = EXIT_VIRT_INSN,
+	[VMEXIT_MWAIT] = EXIT_VIRT_INSN,
+	[VMEXIT_MWAIT_ARMED] = EXIT_VIRT_INSN,
+	[VMEXIT_RDPRU] = EXIT_VIRT_INSN,
+};
+_Static_assert(EXIT_FAULT == 0, "the reason of the code that is not in the table");
+
+static enum exit_reason reason_of(uint64_t code)
+{
+	unsigned reason = code < ARRAY_SIZE(reasons) ? reasons[code] : 0;
+
+	return reason ? reason : EXIT_UNKNOWN;
 }
 
 /* Does RIP of the exit lie on an instruction that the caller may want to step over? */
@@ -122,60 +129,40 @@ static bool is_instruction(enum exit_reason reason)
 	}
 }
 
-static void decode_reason(const struct svm_vcpu *svm, uint64_t code, struct vm_exit *exit)
+static void decode_details(const struct svm_vcpu *svm, uint64_t code, struct vm_exit *exit)
 {
-	const struct vmcb *vmcb = svm->vmcb;
-
-	switch (code) {
-	case VMEXIT_NPF:
-		exit->reason = EXIT_FAULT;
-		decode_fault(&vmcb->control, &exit->fault);
+	switch (exit->reason) {
+	case EXIT_IO:
+		decode_io(svm->vmcb, exit);
 		break;
-	case VMEXIT_IOIO:
-		exit->reason = EXIT_IO;
-		decode_io(vmcb, exit);
-		break;
-	case VMEXIT_MSR:
+	case EXIT_RDMSR:
 		exit->reason = exit->hw_info[0] & 1 ? EXIT_WRMSR : EXIT_RDMSR;
 		break;
-	case VMEXIT_EXCP_PF:
-		exit->reason = EXIT_PF;
+	case EXIT_PF:
 		exit->pf = (struct exit_pf){ .error = (uint32_t)exit->hw_info[0] };
 		exit->gva = exit->hw_info[1];
 		exit->gva_valid = true;
 		break;
-	case VMEXIT_INVLPG:
-		exit->reason = EXIT_INVLPG;
+	case EXIT_INVLPG:
 		exit->gva = exit->hw_info[0];
 		exit->gva_valid = svm->features & SVM_FEATURE_DECODE_ASSISTS;
 		break;
-	case VMEXIT_CR0_READ:
-	case VMEXIT_CR3_READ:
-	case VMEXIT_CR4_READ:
-		exit->reason = EXIT_CR_READ;
-		decode_cr(svm, code - VMEXIT_CR0_READ, exit);
+	case EXIT_CR_READ:
+	case EXIT_CR_WRITE:
+		/* Reads and writes are 16 apart. */
+		decode_cr(svm, code % 16, exit);
 		break;
-	case VMEXIT_CR0_WRITE:
-	case VMEXIT_CR3_WRITE:
-	case VMEXIT_CR4_WRITE:
-	case VMEXIT_CR8_WRITE:
-		exit->reason = EXIT_CR_WRITE;
-		decode_cr(svm, code - VMEXIT_CR0_WRITE, exit);
-		break;
-	case VMEXIT_EXCP_DB: /* DR6 and DR7 are as its handler will see them */
-	case VMEXIT_EXCP_AC:
-		exit->reason = EXIT_EXCEPTION;
+	case EXIT_EXCEPTION: /* DR6 and DR7 are as its handler will see them */
 		exit->exception = (struct exit_exception){
 			.vector = (uint8_t)(code - VMEXIT_EXCP_BASE), .type = EVENT_EXCEPTION,
 		};
 		break;
-	case VMEXIT_EXCP_MC:
-		/* As if it had arrived by itself, the way an NMI does. */
-		svm_host_machine_check();
-		exit->reason = EXIT_NMI;
+	case EXIT_NMI:
+		if (code == VMEXIT_EXCP_MC)
+			svm_host_machine_check();
 		break;
 	default:
-		exit->reason = plain_reason(code);
+		break;
 	}
 }
 
@@ -189,11 +176,18 @@ void svm_exit_decode(const struct svm_vcpu *svm, struct vm_exit *exit)
 	exit->hw_reason = code;
 	exit->hw_info[0] = vmcb->control.exit_info[0];
 	exit->hw_info[1] = vmcb->control.exit_info[1];
+	/* Before all others: the most frequent by far. */
+	if (code == VMEXIT_NPF) {
+		exit->reason = EXIT_FAULT;
+		decode_fault(&vmcb->control, &exit->fault);
+		return;
+	}
 	if ((uint32_t)code == VMEXIT_INVALID) {
 		exit->reason = EXIT_ENTRY_FAILED;
 		return;
 	}
-	decode_reason(svm, code, exit);
+	exit->reason = reason_of(code);
+	decode_details(svm, code, exit);
 	if ((svm->features & SVM_FEATURE_NRIPS) && is_instruction(exit->reason))
 		exit->insn_len = vmcb->control.next_rip - vmcb->save.rip;
 }

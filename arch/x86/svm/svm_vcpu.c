@@ -202,7 +202,7 @@ static void entry_cr2(struct vmcb *vmcb, uint64_t cr2)
 	write_cr2(cr2);
 }
 
-void svm_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
+void svm_vcpu_run(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
@@ -233,5 +233,5 @@ void svm_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 		svm_event_recover(vcpu);
 	if (svm->nmi_blocked)
 		svm_nmi_track(vcpu);
-	svm_exit_decode(svm, exit);
+	svm_exit_decode(svm, &vcpu->exit);
 }

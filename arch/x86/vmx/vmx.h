@@ -107,7 +107,7 @@ void vmx_vcpu_destroy(struct vcpu *vcpu);
 void vmx_vcpu_load(struct vcpu *vcpu);
 void vmx_vcpu_put(struct vcpu *vcpu);
 void vmx_clear_debug(struct vcpu *vcpu);
-void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit);
+void vmx_vcpu_run(struct vcpu *vcpu);
 uint64_t vmx_get_dr(struct vcpu *vcpu, unsigned n);
 void vmx_set_dr(struct vcpu *vcpu, unsigned n, uint64_t value);
 

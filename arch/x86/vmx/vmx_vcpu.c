@@ -350,7 +350,7 @@ static void drop_early_step(struct vcpu *vcpu, const struct vmx_exit_info *info)
 		   vmcs_read(VMCS_GUEST_PENDING_DEBUG) & ~(uint64_t)PENDING_DEBUG_SINGLE_STEP);
 }
 
-void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
+void vmx_vcpu_run(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *v = vmx_of(vcpu);
 	struct vcpu_regs *regs = &vcpu->regs;
@@ -368,7 +368,7 @@ void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 	if (vmx_enter(regs, v->launched)) {
 		info.reason = REASON_VMFAIL;
 		info.qualification = vmcs_read(VMCS_INSN_ERROR);
-		vmx_exit_decode(&info, exit);
+		vmx_exit_decode(&info, &vcpu->exit);
 		return;
 	}
 	regs->cr2 = read_cr2();
@@ -383,5 +383,5 @@ void vmx_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 		recover_events(vcpu, &info);
 		drop_early_step(vcpu, &info);
 	}
-	vmx_exit_decode(&info, exit);
+	vmx_exit_decode(&info, &vcpu->exit);
 }
