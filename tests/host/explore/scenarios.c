@@ -22,6 +22,7 @@ const struct explore_scenario *const explore_scenarios[] = {
 	&scenario_fault_balloon_2m,
 	&scenario_fault_balloon_two,
 	&scenario_first_balloon,
+	&scenario_plain_balloon,
 	&scenario_age_zap,
 	&scenario_age_fault,
 	&scenario_dirty_write,

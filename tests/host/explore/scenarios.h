@@ -26,6 +26,7 @@ extern const struct explore_scenario scenario_fault_balloon;
 extern const struct explore_scenario scenario_fault_balloon_2m;
 extern const struct explore_scenario scenario_fault_balloon_two;
 extern const struct explore_scenario scenario_first_balloon;
+extern const struct explore_scenario scenario_plain_balloon;
 
 /* scenarios_age.c */
 extern const struct explore_scenario scenario_age_zap;

@@ -27,6 +27,18 @@ static void setup_4k_mapped(void)
 	guest_leave(1);
 }
 
+/* The table is there, for GFN_B's sake; GFN_A and the page before it have no leaves yet. */
+static void setup_4k_in_table(void)
+{
+	scene_open(scene_config(PG_LEVEL_4K), 2);
+	scene_add_slot(0, 0, 1024);
+	scene_page(GFN_B);
+	guest_write(0, GFN_B);
+	guest_leave(0);
+	scene_page(GFN_A);
+	scene_page(GFN_A - 1);
+}
+
 static void setup_2m(void)
 {
 	scene_open(scene_config(PG_LEVEL_2M), 2);
@@ -159,6 +171,34 @@ const struct explore_scenario scenario_fault_balloon = {
 	.setup = setup_4k_mapped,
 	.thread = { { "vcpu0", cpu0_loops }, { "vcpu1", cpu1_touches_backwards },
 		    { "balloon", balloons }, { "host", copies } },
+	.finish = scene_close,
+};
+
+static void cpu0_around(void)
+{
+	guest_write(0, GFN_A);
+	guest_read(0, GFN_A - 1);
+	guest_leave(0);
+}
+
+static void cpu1_around(void)
+{
+	guest_read(1, GFN_A - 1);
+	guest_write(1, GFN_A);
+	guest_leave(1);
+}
+
+static void balloons_around(void)
+{
+	op_balloon(GFN_A - 1, 2, MMU_MAY_BLOCK);
+}
+
+const struct explore_scenario scenario_plain_balloon = {
+	.name = "plain-fault-balloon",
+	.about = "two vCPUs map the same leaves in a table that is there, and the balloon takes their pages",
+	.setup = setup_4k_in_table,
+	.thread = { { "vcpu0", cpu0_around }, { "vcpu1", cpu1_around },
+		    { "balloon", balloons_around } },
 	.finish = scene_close,
 };
 
