@@ -46,12 +46,13 @@ struct shadow_page {
 	uint64_t generation;
 	_Atomic bool invalid;           /* taken down; here as long as there are refs */
 	hpa_t hpa;
-	hpa_t gpte_hpa;                 /* indirect: page of gpte, else HPA_INVALID */
+	hpa_t gpte_hpa;                 /* page of gpte, or HPA_INVALID */
 	/*
 	 * By index: the guest's entry as it was when ours was made of it.  What lies in the guest's
 	 * table and is not the same was written since.
 	 */
-	uint64_t *gpte;
+	uint64_t *gpte;                 /* NULL: direct, or closed and as row says */
+	uint64_t row;                   /* shadow_known(); 0: nothing yet */
 	struct rmap parents;            /* entries that point here */
 };
 
@@ -99,6 +100,7 @@ struct shadow_vcpu {
 	struct gwalk_path path;      /* of the guest's last fault */
 	struct shadow_lowest lowest;
 	struct rmap_reserve descs;
+	struct mmu_cache known;      /* pages for gpte */
 	struct shadow_page *spare;   /* with their tables, by next_key */
 	unsigned spares;
 	gva_t unprotected;           /* mmu_shadow_unprotect() was last tried for */
@@ -151,6 +153,24 @@ static inline bool shadow_is_current(const struct mmu_vm *vm, const struct shado
 		       atomic_load_explicit(&vm->shadow->generation, memory_order_relaxed);
 }
 
+/* ---- what the guest's entries were: shadow_known.c ------------------------------------------ */
+
+/* As the entry of ours that is at i was made of it; in a row without Accessed and Dirty. */
+static inline uint64_t shadow_known(const struct shadow_page *page, unsigned i)
+{
+	return page->gpte ? page->gpte[i] : page->row + i * PAGE_SIZE;
+}
+
+/* Each entry can be known for itself.  False: the vCPU's reserve is empty. */
+bool shadow_know_each(struct mmu_vcpu *vcpu, struct shadow_page *page)
+	REQUIRES(vcpu->vm->mmu_lock);
+/* Entry i agrees with gpte, and can be made of it.  False: the vCPU's reserve is empty. */
+bool shadow_learn(struct mmu_vcpu *vcpu, struct shadow_page *page, unsigned i, uint64_t gpte)
+	REQUIRES(vcpu->vm->mmu_lock);
+/* shadow_sync_entry() in a row. */
+void shadow_sync_row_entry(struct mmu_vm *vm, struct shadow_page *page, unsigned i, uint64_t gpte)
+	REQUIRES(vm->mmu_lock);
+
 /* ---- entries: shadow_entry.c ------------------------------------------------------------ */
 
 static inline spte_cell_t *shadow_cell(const struct shadow_page *page, unsigned i)
@@ -190,7 +210,8 @@ void shadow_wrprot(struct mmu_vm *vm, gfn_t gfn) REQUIRES(vm->mmu_lock);
  * May a writable leaf map gfn?  Opens tables of the lowest level to the guest's writes if this is
  * a write.  False: it has to be emulated, or mapped read-only.
  */
-bool shadow_may_write(struct mmu_vm *vm, gfn_t gfn, bool write) REQUIRES(vm->mmu_lock);
+bool shadow_may_write(struct mmu_vcpu *vcpu, gfn_t gfn, bool write)
+	REQUIRES(vcpu->vm->mmu_lock);
 /* The guest's table is write-protected from here on, and all pages for it agree with it. */
 void shadow_protect_table(struct mmu_vm *vm, gfn_t gfn) REQUIRES(vm->mmu_lock);
 /* The guest's entry for index i, in its table; NULL: it lies outside memory. */

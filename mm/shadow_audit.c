@@ -45,7 +45,7 @@ static void check_link(struct audit *a, const struct shadow_page *page, unsigned
 		audit_fail(a, "a shadow entry for gfn", gfn, "points to no shadow page:", spte.raw);
 		return;
 	}
-	bool leaf = page->role.direct || shadow_decode(vm, page, page->gpte[i]).leaf;
+	bool leaf = page->role.direct || shadow_decode(vm, page, shadow_known(page, i)).leaf;
 
 	if (child->gfn != gfn)
 		audit_fail(a, "a shadow entry for gfn", gfn, "points to the page of gfn", child->gfn);
@@ -105,7 +105,7 @@ static void check_agrees(struct audit *a, const struct shadow_page *page)
 	const void *table = guest_page_va(vm, page->gfn);
 
 	for (unsigned i = 0; i < PT_ENTRIES; i++) {
-		uint64_t differs = page->gpte[i] ^ shadow_read_gpte(page, table, i);
+		uint64_t differs = shadow_known(page, i) ^ shadow_read_gpte(page, table, i);
 
 		if (spte_is_present(spte_load(shadow_cell(page, i))) &&
 		    (differs & ~(GPTE_ACCESSED | GPTE_DIRTY)))
@@ -117,7 +117,8 @@ static void check_agrees(struct audit *a, const struct shadow_page *page)
 static void check_sync(struct audit *a, const struct shadow_page *page)
 	REQUIRES(a->vm->mmu_lock)
 {
-	if (page->unsync && (page->role.direct || page->role.level > PG_LEVEL_4K))
+	if (page->unsync &&
+	    (page->role.direct || page->role.level > PG_LEVEL_4K || !page->gpte))
 		audit_fail(a, "the shadow page of gfn", page->gfn, "cannot be unsync: role",
 			   page->role.word);
 	if (page->unsync || page->role.direct || !shadow_is_current(a->vm, page))

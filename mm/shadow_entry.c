@@ -46,7 +46,7 @@ gfn_t shadow_entry_gfn(const struct mmu_vm *vm, const struct shadow_page *page, 
 
 	if (page->role.direct)
 		return page->gfn + i * level_pages(level);
-	struct gwalk_entry e = shadow_decode(vm, page, page->gpte[i]);
+	struct gwalk_entry e = shadow_decode(vm, page, shadow_known(page, i));
 	bool half = e.leaf && level > PG_LEVEL_4K &&
 		    gwalk_modes[page->role.mode].entry_size == 4 && (i & 1);
 

@@ -65,9 +65,8 @@ static bool agrees(struct shadow_map *m, struct shadow_page *page, unsigned i)
 		return true;
 	if (entry_now(m, page, i) != gpte)
 		return false;
-	if (page->gpte[i] != gpte)
-		shadow_sync_entry(vm, page, i, gpte);
-	return true;
+	/* Where the reserve is empty, the next fault has it filled. */
+	return (page->gpte && page->gpte[i] == gpte) || shadow_learn(m->vcpu, page, i, gpte);
 }
 
 /* What the page below entry i of page has to be. */
@@ -129,7 +128,7 @@ static bool leaf_may_be_written(struct shadow_map *m, struct tdp_goal *goal)
 	struct mmu_vm *vm = m->vcpu->vm;
 
 	assert_held_write(&vm->mmu_lock);
-	if (!(goal->access & ACC_W) || shadow_may_write(vm, m->gfn, write))
+	if (!(goal->access & ACC_W) || shadow_may_write(m->vcpu, m->gfn, write))
 		return true;
 	goal->access &= ~(unsigned)ACC_W;
 	return !write;

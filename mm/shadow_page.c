@@ -21,7 +21,8 @@
 /* Below this, ranges are looked up gfn by gfn. */
 #define LOOKUP_GFNS 64u
 
-#define DESC_RESERVE 8u /* a leaf, and a link for each level */
+#define DESC_RESERVE  8u /* a leaf, and a link for each level */
+#define KNOWN_RESERVE 8u /* a page for each level, and some for tables that are opened */
 
 /* ---- reserves ------------------------------------------------------------------------ */
 
@@ -43,8 +44,6 @@ static struct shadow_page *page_alloc(void)
 	page->gpte_hpa = HPA_INVALID;
 	page->hpa = port_pages_alloc(0, PORT_ZERO);
 	if (page->hpa != HPA_INVALID)
-		page->gpte_hpa = port_pages_alloc(0, PORT_ZERO);
-	if (page->gpte_hpa != HPA_INVALID)
 		return page;
 	page_free(page);
 	return NULL;
@@ -63,6 +62,8 @@ int shadow_reserve(struct mmu_vcpu *vcpu)
 		s->spare = page;
 		s->spares++;
 	}
+	if (cache_topup(&s->known, KNOWN_RESERVE))
+		return -ENOMEM;
 	return rmap_reserve_fill(&s->descs, DESC_RESERVE);
 }
 
@@ -83,6 +84,7 @@ void shadow_reserve_drain(struct mmu_vcpu *vcpu)
 
 	while ((page = spare_take(vcpu->shadow)))
 		page_free(page);
+	cache_drain(&vcpu->shadow->known);
 	rmap_reserve_drain(&vcpu->shadow->descs);
 }
 
@@ -189,18 +191,19 @@ static void unguard_table(struct mmu_vm *vm, struct shadow_page *page) REQUIRES(
 static struct shadow_page *page_make(struct mmu_vcpu *vcpu, gfn_t gfn, union shadow_role role)
 	REQUIRES(vcpu->vm->mmu_lock)
 {
-	struct shadow_page *page = spare_take(vcpu->shadow);
+	bool links = !role.direct && role.level > PG_LEVEL_4K;
+	struct shadow_vcpu *s = vcpu->shadow;
 	struct mmu_vm *vm = vcpu->vm;
 
-	if (!page)
+	if (!s->spares || (links && !s->known.count))
 		return NULL;
+	struct shadow_page *page = spare_take(s);
+
 	page->gfn = gfn;
 	page->role = role;
 	page->generation = atomic_load_explicit(&vm->shadow->generation, memory_order_relaxed);
-	if (role.direct) {
-		port_pages_free(page->gpte_hpa, 0);
-		page->gpte_hpa = HPA_INVALID;
-	} else {
+	if (links) {
+		page->gpte_hpa = cache_take(&s->known);
 		page->gpte = port_hpa_to_va(page->gpte_hpa);
 	}
 	hash_add(vm, page);

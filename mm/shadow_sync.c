@@ -44,8 +44,23 @@ void shadow_unsync_remove(struct shadow_page *page)
 		page->unsync_next->unsync_link = page->unsync_link;
 }
 
-bool shadow_may_write(struct mmu_vm *vm, gfn_t gfn, bool write)
+/* Open tables are compared entry by entry. */
+static bool open_tables(struct mmu_vcpu *vcpu, gfn_t gfn) REQUIRES(vcpu->vm->mmu_lock)
 {
+	struct mmu_vm *vm = vcpu->vm;
+
+	for (struct shadow_page *p = shadow_first(vm, gfn); p; p = shadow_next(vm, p))
+		if (!shadow_know_each(vcpu, p))
+			return false;
+	for (struct shadow_page *p = shadow_first(vm, gfn); p; p = shadow_next(vm, p))
+		if (!p->unsync)
+			unsync_add(vm, p);
+	return true;
+}
+
+bool shadow_may_write(struct mmu_vcpu *vcpu, gfn_t gfn, bool write)
+{
+	struct mmu_vm *vm = vcpu->vm;
 	bool closed = false;
 
 	assert_held_write(&vm->mmu_lock);
@@ -56,10 +71,7 @@ bool shadow_may_write(struct mmu_vm *vm, gfn_t gfn, bool write)
 	}
 	if (!closed || !write)
 		return !closed;
-	for (struct shadow_page *p = shadow_first(vm, gfn); p; p = shadow_next(vm, p))
-		if (!p->unsync)
-			unsync_add(vm, p);
-	return true;
+	return open_tables(vcpu, gfn);
 }
 
 /* ---- one entry ---------------------------------------------------------------------------- */
@@ -78,6 +90,10 @@ static bool maps_same(const struct mmu_vm *vm, const struct shadow_page *page, u
 void shadow_sync_entry(struct mmu_vm *vm, struct shadow_page *page, unsigned i, uint64_t gpte)
 {
 	assert_held_write(&vm->mmu_lock);
+	if (!page->gpte) {
+		shadow_sync_row_entry(vm, page, i, gpte);
+		return;
+	}
 	if (page->gpte[i] == gpte)
 		return;
 	if (!spte_is_present(spte_load(shadow_cell(page, i)))) {

@@ -5,6 +5,7 @@
  */
 #include "hosted.h"
 #include "ktap.h"
+#include "mm/lock.h"
 #include "mm/shadow.h"
 #include "shadow_guest.h"
 
@@ -64,6 +65,104 @@ static void remap(const struct guest_variant *v, enum guest_mode mode)
 static void test_remap(void)
 {
 	guest_for_each(remap);
+}
+
+/* ---- tables that map neighbours alike -------------------------------------------------------- */
+
+#define ROW 64u
+
+static bool known_each(void)
+{
+	const struct shadow_page *page;
+
+	mmu_glance_lock(sg.vm);
+	page = shadow_first(sg.vm, guest_entry_at(GVA, 1) >> PAGE_SHIFT);
+	CHECK(page != NULL);
+	bool each = page && page->gpte;
+
+	mmu_glance_unlock(sg.vm);
+	return each;
+}
+
+static void open_row(const struct guest_variant *v, enum guest_mode mode)
+{
+	guest_open(v, mode);
+	for (unsigned i = 0; i < ROW; i++) {
+		guest_map(GVA + i * PAGE_SIZE, (100 + i) * PAGE_SIZE, 1, P | W | U);
+		if (i % 3)
+			guest_write(GVA + i * PAGE_SIZE, i);
+		else
+			CHECK_EQ(guest_read(GVA + i * PAGE_SIZE), 0);
+	}
+	/* What came so far came by an open table. */
+	mmu_zap_all(sg.vm);
+	mmu_work_flush(sg.vm);
+	for (unsigned i = 0; i < ROW; i++)
+		guest_read(GVA + i * PAGE_SIZE);
+	CHECK(!known_each());
+	guest_audit();
+}
+
+/* Closed and with one word for all: whatever the hypervisor writes there counts from then on. */
+static void row(const struct guest_variant *v, enum guest_mode mode)
+{
+	open_row(v, mode);
+	gpa_t at = guest_entry_at(GVA, 1);
+	unsigned size = guest_entry_size();
+	uint64_t moved = 9 * PAGE_SIZE | P | W | U, clean = 101 * PAGE_SIZE | P | W | U | A, none = 0;
+
+	guest_write(GVA + PAGE_SIZE, 7);
+	/* Clean again: the next write says so. */
+	CHECK_EQ(mmu_write_guest(sg.vm, at + size, &clean, size), 0);
+	guest_audit();
+	shadow_cpu_invlpg(&sg.cpu[0], GVA + PAGE_SIZE);
+	CHECK(!(guest_get(at + size) & D));
+	guest_write(GVA + PAGE_SIZE, 8);
+	CHECK(guest_get(at + size) & D);
+	CHECK_EQ(mmu_write_guest(sg.vm, at + 2 * size, &moved, size), 0);
+	CHECK_EQ(mmu_write_guest(sg.vm, at + 4 * size, &none, size), 0);
+	guest_audit();
+	CHECK(!known_each());
+	shadow_cpu_flush(&sg.cpu[0]);
+	guest_faults(GVA + 4 * PAGE_SIZE, ACC_R, false, 0);
+	/* That does not fit. */
+	guest_write(GVA + 2 * PAGE_SIZE, 55);
+	CHECK(known_each());
+	guest_audit();
+	CHECK_EQ(guest_read(WINDOW + 9 * PAGE_SIZE), 55);
+	for (unsigned i = 5; i < ROW; i++)
+		CHECK_EQ(low_word(guest_read(GVA + i * PAGE_SIZE)), i % 3 ? i : 0);
+	guest_close();
+}
+
+static void test_row(void)
+{
+	guest_for_each(row);
+}
+
+/* What is written when the table is opened is not forgotten, Dirty included. */
+static void row_opened(const struct guest_variant *v, enum guest_mode mode)
+{
+	open_row(v, mode);
+	gpa_t at = guest_entry_at(GVA, 1);
+
+	guest_write(GVA + PAGE_SIZE, 7);
+	guest_put(at + guest_entry_size(), 101 * PAGE_SIZE | P | W | U | A);
+	CHECK(known_each());
+	shadow_cpu_flush(&sg.cpu[0]);
+	guest_write(GVA + PAGE_SIZE, 8);
+	CHECK(guest_get(at + guest_entry_size()) & D);
+	guest_put(at + 2 * guest_entry_size(), 9 * PAGE_SIZE | P | W | U);
+	shadow_cpu_flush(&sg.cpu[0]);
+	guest_write(GVA + 2 * PAGE_SIZE, 55);
+	CHECK_EQ(low_word(guest_read(WINDOW + 9 * PAGE_SIZE)), 55);
+	guest_audit();
+	guest_close();
+}
+
+static void test_row_opened(void)
+{
+	guest_for_each(row_opened);
 }
 
 /* From not present to present needs no INVLPG. */
@@ -376,6 +475,8 @@ static void test_aliases(void)
 
 static const struct ktap_test tests[] = {
 	KTAP(test_remap),
+	KTAP(test_row),
+	KTAP(test_row_opened),
 	KTAP(test_new_entries),
 	KTAP(test_sync_costs_what_changed),
 	KTAP(test_replace_table),
