@@ -331,6 +331,8 @@ struct mmu_paging_regs {
  * mmu_vcpu_load_root(), when vcpu->root is HPA_INVALID then.  Outside guest mode, no lock held.
  */
 void mmu_vcpu_set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *regs);
+/* The same of CR3 alone; pdpte counts in PAE mode. */
+void mmu_vcpu_set_cr3(struct mmu_vcpu *vcpu, uint64_t cr3, const uint64_t pdpte[4]);
 /* INVLPG by the guest, or an INVPCID for one address. */
 void mmu_vcpu_invlpg(struct mmu_vcpu *vcpu, gva_t gva);
 /* Levels of the tables at vcpu->root: 4 or 5; 3 for PAE, and then the root is below 4 GiB. */

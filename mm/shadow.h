@@ -94,6 +94,8 @@ struct shadow_root {
 
 struct shadow_vcpu {
 	struct mmu_paging_regs regs;
+	enum gwalk_mode_id mode;     /* that they say the guest is in */
+	union shadow_role role;      /* that they give to all pages of a root */
 	struct shadow_root root;
 	struct shadow_root previous[SHADOW_PREVIOUS];
 	hpa_t pdpt;                  /* PAE's four entries: a page of this vCPU, below 4 GiB */

@@ -37,14 +37,13 @@ static union shadow_role base_role(const struct mmu_paging_regs *r, enum gwalk_m
 	return role;
 }
 
-static struct shadow_root wanted_root(const struct mmu_paging_regs *r)
+static struct shadow_root wanted_root(const struct shadow_vcpu *s)
 {
-	struct shadow_root root = { .mode = gwalk_mode_of(r->cr0, r->cr4, r->efer) };
+	struct shadow_root root = { .mode = s->mode, .role = s->role };
 
-	root.role = base_role(r, root.mode);
-	root.cr3 = r->cr3 & gwalk_modes[root.mode].cr3_address;
-	for (unsigned i = 0; i < 4 && root.mode == GWALK_PAE; i++)
-		root.pdpte[i] = r->pdpte[i];
+	root.cr3 = s->regs.cr3 & gwalk_modes[s->mode].cr3_address;
+	for (unsigned i = 0; i < 4 && s->mode == GWALK_PAE; i++)
+		root.pdpte[i] = s->regs.pdpte[i];
 	return root;
 }
 
@@ -53,29 +52,26 @@ static bool is_long(const struct shadow_root *root)
 	return root->mode >= GWALK_4LEVEL;
 }
 
-/* Is it what the registers ask for?  Without making what they ask for: a guest loads CR3 all day. */
-static bool is_wanted(const struct shadow_root *root, const struct mmu_paging_regs *r)
+/* Is it what the registers ask for? */
+static bool is_wanted(const struct shadow_vcpu *s, const struct shadow_root *root)
 {
-	enum gwalk_mode_id mode = gwalk_mode_of(r->cr0, r->cr4, r->efer);
-
-	if (!root->valid || root->mode != mode ||
-	    root->cr3 != (r->cr3 & gwalk_modes[mode].cr3_address) ||
-	    root->role.word != base_role(r, mode).word)
+	if (!root->valid || root->mode != s->mode || root->role.word != s->role.word ||
+	    root->cr3 != (s->regs.cr3 & gwalk_modes[s->mode].cr3_address))
 		return false;
-	for (unsigned i = 0; i < 4 && mode == GWALK_PAE; i++)
-		if (root->pdpte[i] != r->pdpte[i])
+	for (unsigned i = 0; i < 4 && s->mode == GWALK_PAE; i++)
+		if (root->pdpte[i] != s->regs.pdpte[i])
 			return false;
 	return true;
 }
 
 static bool is_usable(const struct mmu_vm *vm, const struct shadow_root *root)
 {
-	unsigned parts = is_long(root) ? 1 : 4;
-
-	for (unsigned i = 0; root->valid && i < parts; i++)
+	if (!root->valid || is_long(root))
+		return root->valid && shadow_is_current(vm, root->page[0]);
+	for (unsigned i = 0; i < 4; i++)
 		if (root->page[i] && !shadow_is_current(vm, root->page[i]))
 			return false;
-	return root->valid;
+	return true;
 }
 
 /* ---- having one ----------------------------------------------------------------------------- */
@@ -150,7 +146,7 @@ static bool root_take(struct mmu_vcpu *vcpu) REQUIRES_SHARED(vcpu->vm->mmu_lock)
 	struct shadow_root old = s->root;
 	unsigned i = 0;
 
-	while (i < SHADOW_PREVIOUS && !is_wanted(&s->previous[i], &s->regs))
+	while (i < SHADOW_PREVIOUS && !is_wanted(s, &s->previous[i]))
 		i++;
 	if (i == SHADOW_PREVIOUS || !is_usable(vcpu->vm, &s->previous[i]))
 		return false;
@@ -208,7 +204,7 @@ hpa_t shadow_load_root(struct mmu_vcpu *vcpu)
 	if (!s->root.valid) {
 		assert_held_write(&vm->mmu_lock);
 		shadow_make_room(vm);
-		s->root = wanted_root(&s->regs);
+		s->root = wanted_root(s);
 		if (!root_make(vcpu, &s->root))
 			root_drop(vcpu->vm, &s->root);
 		shadow_settle(vm);
@@ -240,7 +236,7 @@ static bool root_find(struct mmu_vcpu *vcpu) REQUIRES_SHARED(vcpu->vm->mmu_lock)
 	struct shadow_vcpu *s = vcpu->shadow;
 
 	vcpu->root = HPA_INVALID;
-	if (!is_wanted(&s->root, &s->regs)) {
+	if (!is_wanted(s, &s->root)) {
 		s->lowest.page = NULL;
 		if (!root_take(vcpu))
 			return false;
@@ -253,20 +249,21 @@ static bool root_find(struct mmu_vcpu *vcpu) REQUIRES_SHARED(vcpu->vm->mmu_lock)
 /* Where no table is open, there is nothing to compare, and roots only change places. */
 static bool set_quickly(struct mmu_vcpu *vcpu)
 {
-	struct mmu_vm *vm = vcpu->vm;
+	const struct shadow_root *root = &vcpu->shadow->root;
+	/* The same again; whether it can be used still, is asked at the entry. */
+	bool loaded = is_long(root) && is_wanted(vcpu->shadow, root);
 
-	mmu_glance_lock(vm);
-	bool done = !vm->shadow->unsync && root_find(vcpu);
+	mmu_glance_lock(vcpu->vm);
+	bool done = !vcpu->vm->shadow->unsync && (loaded || root_find(vcpu));
 
-	mmu_glance_unlock(vm);
+	mmu_glance_unlock(vcpu->vm);
 	return done;
 }
 
-void mmu_vcpu_set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *regs)
+static void regs_loaded(struct mmu_vcpu *vcpu)
 {
 	struct mmu_vm *vm = vcpu->vm;
 
-	vcpu->shadow->regs = *regs;
 	if (!set_quickly(vcpu)) {
 		mmu_write_lock(vcpu->vm, MMU_OP_PAGING, 0, 0);
 		assert_held_write(&vm->mmu_lock);
@@ -276,6 +273,26 @@ void mmu_vcpu_set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *re
 		mmu_write_unlock(vcpu->vm);
 	}
 	flush_at_entry(vcpu);
+}
+
+void mmu_vcpu_set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *regs)
+{
+	struct shadow_vcpu *s = vcpu->shadow;
+
+	s->regs = *regs;
+	s->mode = gwalk_mode_of(regs->cr0, regs->cr4, regs->efer);
+	s->role = base_role(regs, s->mode);
+	regs_loaded(vcpu);
+}
+
+void mmu_vcpu_set_cr3(struct mmu_vcpu *vcpu, uint64_t cr3, const uint64_t pdpte[4])
+{
+	struct shadow_vcpu *s = vcpu->shadow;
+
+	s->regs.cr3 = cr3;
+	for (unsigned i = 0; i < 4 && s->mode == GWALK_PAE; i++)
+		s->regs.pdpte[i] = pdpte[i];
+	regs_loaded(vcpu);
 }
 
 /* The lowest page on the way to gva, if it is of the lowest level. */
@@ -338,17 +355,15 @@ static void invlpg(struct mmu_vcpu *vcpu, gva_t gva) REQUIRES(vcpu->vm->mmu_lock
  */
 void mmu_vcpu_invlpg(struct mmu_vcpu *vcpu, gva_t gva)
 {
-	struct mmu_vm *vm = vcpu->vm;
-
-	mmu_glance_lock(vm);
+	mmu_glance_lock(vcpu->vm);
 	bool stale = stale_page(vcpu, gva);
 
-	mmu_glance_unlock(vm);
+	mmu_glance_unlock(vcpu->vm);
 	if (!stale)
 		return;
-	mmu_write_lock(vm, MMU_OP_PAGING, 0, 0);
+	mmu_write_lock(vcpu->vm, MMU_OP_PAGING, 0, 0);
 	invlpg(vcpu, gva);
-	mmu_write_unlock(vm);
+	mmu_write_unlock(vcpu->vm);
 }
 
 unsigned mmu_vcpu_root_level(const struct mmu_vcpu *vcpu)

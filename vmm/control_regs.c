@@ -130,14 +130,17 @@ static bool cr0_write(struct vcpu *vcpu, uint64_t value)
 /* Only with shadow paging does this exit. */
 static bool cr3_write(struct vcpu *vcpu, uint64_t value)
 {
-	struct paging_mode mode = mode_get(vcpu);
+	if (virt->get_efer(vcpu) & EFER_LMA) {
+		if (value >> MIN(virt_caps.maxphyaddr, 48))
+			return false;
+	} else {
+		struct paging_mode mode = mode_get(vcpu);
 
-	if ((mode.efer & EFER_LMA) && value >> MIN(virt_caps.maxphyaddr, 48))
-		return false;
-	if (is_pae_without_lma(&mode) && !load_pdptes(vcpu, value))
-		return false;
+		if (is_pae_without_lma(&mode) && !load_pdptes(vcpu, value))
+			return false;
+	}
 	virt->set_cr(vcpu, 3, value);
-	paging_loaded(vcpu);
+	paging_cr3_loaded(vcpu, value);
 	return true;
 }
 
@@ -181,18 +184,19 @@ static bool cr8_write(struct vcpu *vcpu, uint64_t value)
 
 /* ---- the instructions ------------------------------------------------------------------- */
 
-/* false: stopped, or what its memory operand deserves is on its way. */
-static bool fetch_cr_insn(struct vcpu *vcpu, struct insn *insn)
+/* NULL: stopped. */
+static const struct insn *fetch_cr_insn(struct vcpu *vcpu, struct insn *room)
 {
-	int err = insn_fetch(vcpu, insn);
+	const struct insn *insn = insn_get(vcpu, room);
 
-	if (!err && (insn->kind == INSN_MOV_TO_CR || insn->kind == INSN_MOV_FROM_CR ||
+	if (insn && (insn->kind == INSN_MOV_TO_CR || insn->kind == INSN_MOV_FROM_CR ||
 		     insn->kind == INSN_CLTS || insn->kind == INSN_LMSW || insn->kind == INSN_SMSW)) {
 		vcpu->exit.insn_len = insn->len;
-		return true;
+		return insn;
 	}
-	insn_stop(vcpu, insn, "cannot decode the instruction that accessed a control register");
-	return false;
+	insn_stop(vcpu, insn ? insn : room,
+		  "cannot decode the instruction that accessed a control register");
+	return NULL;
 }
 
 /* The 16 bits of LMSW. */
@@ -208,37 +212,50 @@ static bool lmsw_source(struct vcpu *vcpu, const struct insn *insn, uint64_t *va
 	       operand_read(vcpu, &op, value);
 }
 
-/* The new value and, where the processor did not say it, the length. false: stopped or #PF. */
+static bool insn_cr_operand(struct vcpu *vcpu, const struct insn *insn, uint8_t *cr,
+			    uint64_t *value)
+{
+	switch (insn->kind) {
+	case INSN_CLTS:
+		*value = virt->get_cr(vcpu, 0) & ~CR0_TS;
+		return true;
+	case INSN_LMSW:
+		/* Bits 3:0; PE can be set but not cleared (SDM vol. 2A, LMSW). */
+		if (!lmsw_source(vcpu, insn, value))
+			return false;
+		*value = (virt->get_cr(vcpu, 0) & ~0xeul) | (*value & 0xf);
+		return true;
+	default:
+		/* AMD's LOCK MOV CR0 is MOV CR8 for code without REX; the exit knows. */
+		if (vcpu->exit.cr.cr != 8)
+			*cr = insn->cr;
+		*value = vcpu->regs.gpr[insn->gpr];
+		return true;
+	}
+}
+
+/*
+ * The new value and, where the processor did not say it, the length.  false: stopped, or what the memory
+ * operand deserves is on its way.
+ */
 static bool cr_operand(struct vcpu *vcpu, uint8_t *cr, uint64_t *value)
 {
-	struct exit_cr *e = &vcpu->exit.cr;
-	uint64_t cr0 = virt->get_cr(vcpu, 0);
-	struct insn insn;
+	const struct exit_cr *e = &vcpu->exit.cr;
+	const struct insn *insn = NULL;
+	struct insn room;
 
 	*cr = e->cr;
 	if (e->decoded) {
 		*value = e->has_value ? e->value : vcpu->regs.gpr[e->gpr];
-		return true;
-	}
-	if (!fetch_cr_insn(vcpu, &insn))
-		return false;
-	switch (insn.kind) {
-	case INSN_CLTS:
-		*value = cr0 & ~CR0_TS;
-		return true;
-	case INSN_LMSW:
-		/* Bits 3:0; PE can be set but not cleared (SDM vol. 2A, LMSW). */
-		if (!lmsw_source(vcpu, &insn, value))
+	} else {
+		insn = fetch_cr_insn(vcpu, &room);
+		if (!insn || !insn_cr_operand(vcpu, insn, cr, value))
 			return false;
-		*value = (cr0 & ~0xeul) | (*value & 0xf);
-		return true;
-	default:
-		/* AMD's LOCK MOV CR0 is MOV CR8 for code without REX; the exit knows. */
-		if (e->cr != 8)
-			*cr = insn.cr;
-		*value = vcpu->regs.gpr[insn.gpr];
-		return true;
 	}
+	/* Outside 64-bit mode the operand is 32 bits wide. */
+	if ((insn ? insn->code_size : insn_code_size(vcpu)) != 8)
+		*value = (uint32_t)*value;
+	return true;
 }
 
 static bool cr_write(struct vcpu *vcpu, uint8_t cr, uint64_t value)
@@ -258,9 +275,6 @@ void exit_cr_write(struct vcpu *vcpu)
 
 	if (!cr_operand(vcpu, &cr, &value))
 		return;
-	/* Outside 64-bit mode the operand is 32 bits wide. */
-	if (!in_64bit_code(vcpu))
-		value = (uint32_t)value;
 	if (cr_write(vcpu, cr, value))
 		insn_skip(vcpu);
 	else
@@ -285,16 +299,17 @@ static bool smsw(struct vcpu *vcpu, const struct insn *insn, uint64_t value)
 void exit_cr_read(struct vcpu *vcpu)
 {
 	const struct exit_cr *e = &vcpu->exit.cr;
-	struct insn insn = { .kind = INSN_MOV_FROM_CR, .cr = e->cr, .gpr = e->gpr };
+	struct insn room = { .kind = INSN_MOV_FROM_CR, .cr = e->cr, .gpr = e->gpr };
+	const struct insn *insn = e->decoded ? &room : fetch_cr_insn(vcpu, &room);
 
-	if (!e->decoded && !fetch_cr_insn(vcpu, &insn))
+	if (!insn)
 		return;
-	uint64_t value = virt->get_cr(vcpu, insn.kind == INSN_SMSW ? 0 : insn.cr);
+	uint64_t value = virt->get_cr(vcpu, insn->kind == INSN_SMSW ? 0 : insn->cr);
 
-	if (insn.kind == INSN_SMSW && !smsw(vcpu, &insn, value))
+	if (insn->kind == INSN_SMSW && !smsw(vcpu, insn, value))
 		return;
-	if (insn.kind == INSN_MOV_FROM_CR)
-		vcpu->regs.gpr[insn.gpr] = in_64bit_code(vcpu) ? value : (uint32_t)value;
+	if (insn->kind == INSN_MOV_FROM_CR)
+		vcpu->regs.gpr[insn->gpr] = in_64bit_code(vcpu) ? value : (uint32_t)value;
 	insn_skip(vcpu);
 }
 

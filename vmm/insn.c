@@ -107,9 +107,10 @@ static bool is_same_code(const struct vm_code *a, const struct vm_code *b)
 	       a->efer == b->efer && a->size == b->size && a->cpl == b->cpl;
 }
 
+/* By CR3 too: a kernel that switches address spaces does so at one place. */
 static struct insn_memo *memo_of(struct vcpu *vcpu, const struct vm_code *code)
 {
-	return &vcpu->memos[code->gva / 2 % INSN_MEMOS];
+	return &vcpu->memos[(code->gva / 2 + (code->cr3 >> PAGE_SHIFT)) % INSN_MEMOS];
 }
 
 static inline const struct insn *remembered(struct vcpu *vcpu, const struct vm_code *code)
@@ -187,6 +188,15 @@ int insn_fetch(struct vcpu *vcpu, struct insn *insn)
 	int err = insn_fetch_fault(vcpu, insn, &f);
 
 	return err && err != -ENOEXEC ? -EFAULT : err;
+}
+
+const struct insn *insn_get(struct vcpu *vcpu, struct insn *room)
+{
+	const struct insn *insn = insn_remembered(vcpu);
+
+	if (insn)
+		return insn;
+	return insn_fetch(vcpu, room) ? NULL : room;
 }
 
 void insn_stop(struct vcpu *vcpu, const struct insn *insn, const char *reason)

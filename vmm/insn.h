@@ -24,6 +24,9 @@ int insn_fetch_fault(struct vcpu *vcpu, struct insn *insn, struct insn_fault *f)
 /* It was fetched and decoded before, and is what is there now; NULL: insn_fetch() it. */
 const struct insn *insn_remembered(struct vcpu *vcpu);
 
+/* The one or the other, which then lies in room; NULL: neither, as insn_stop() can tell of room. */
+const struct insn *insn_get(struct vcpu *vcpu, struct insn *room);
+
 /* Stop the VM because of these bytes: reason, RIP, and the bytes themselves. */
 void insn_stop(struct vcpu *vcpu, const struct insn *insn, const char *reason);
 

@@ -19,6 +19,12 @@
 /* ---- registers ------------------------------------------------------------------------ */
 
 /* A root that it had before is there at once; another is made by the run loop. */
+static void use_root(struct vcpu *vcpu)
+{
+	if (vcpu->mmu.root != HPA_INVALID)
+		virt->set_root(vcpu, vcpu->mmu.root);
+}
+
 void paging_loaded(struct vcpu *vcpu)
 {
 	struct mmu_paging_regs regs;
@@ -33,25 +39,36 @@ void paging_loaded(struct vcpu *vcpu)
 	machine_irq_enable();
 	mmu_vcpu_set_paging(&vcpu->mmu, &regs);
 	machine_irq_save();
-	if (vcpu->mmu.root != HPA_INVALID)
-		virt->set_root(vcpu, vcpu->mmu.root);
+	use_root(vcpu);
+}
+
+void paging_cr3_loaded(struct vcpu *vcpu, uint64_t cr3)
+{
+	machine_irq_enable();
+	mmu_vcpu_set_cr3(&vcpu->mmu, cr3, vcpu->pdpte);
+	machine_irq_save();
+	use_root(vcpu);
 }
 
 /* ---- INVLPG ----------------------------------------------------------------------------- */
 
 static bool invlpg_address(struct vcpu *vcpu, gva_t *gva)
 {
-	struct insn insn;
+	struct insn room;
 
 	*gva = vcpu->exit.gva;
 	if (vcpu->exit.gva_valid)
 		return true;
-	if (insn_fetch(vcpu, &insn) || insn.kind != INSN_INVLPG) {
-		insn_stop(vcpu, &insn, "cannot decode the instruction that exited as INVLPG");
+	const struct insn *insn = insn_get(vcpu, &room);
+
+	if (!insn || insn->kind != INSN_INVLPG) {
+		insn_stop(vcpu, insn ? insn : &room,
+			  "cannot decode the instruction that exited as INVLPG");
 		return false;
 	}
-	*gva = insn_linear(vcpu, insn.segment, decode_offset(&insn, vcpu->regs.gpr, vcpu->regs.rip));
-	vcpu->exit.insn_len = insn.len;
+	*gva = insn_linear_in(vcpu, insn->code_size, insn->segment,
+			      decode_offset(insn, vcpu->regs.gpr, vcpu->regs.rip));
+	vcpu->exit.insn_len = insn->len;
 	return true;
 }
 

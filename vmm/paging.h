@@ -14,3 +14,5 @@
  * loaded.
  */
 void paging_loaded(struct vcpu *vcpu);
+/* The same of CR3 alone; with vcpu->pdpte, where it is PAE. */
+void paging_cr3_loaded(struct vcpu *vcpu, uint64_t cr3);

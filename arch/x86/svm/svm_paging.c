@@ -101,14 +101,28 @@ uint64_t svm_get_cr(struct vcpu *vcpu, unsigned cr)
 	return cr == 0 ? svm->paging.cr0 : cr == 3 ? *svm_guest_cr3(svm) : svm->paging.cr4;
 }
 
+/* With shadow paging only the guest sees it: what the processor walks comes with svm_set_root(). */
+static void set_cr3(struct vcpu *vcpu, uint64_t value)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	*svm_guest_cr3(svm) = value;
+	if (svm->paging.shadow)
+		return;
+	svm->vmcb->control.clean &= ~VMCB_CLEAN_CRX;
+	svm_flush_tlb(vcpu);
+}
+
 void svm_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
-	uint64_t *reg = cr == 0	  ? &svm->paging.cr0
-			: cr == 3 ? svm_guest_cr3(svm)
-				  : &svm->paging.cr4;
-	uint64_t paging = cr == 0 ? CR0_PAGING : cr == 3 ? ~0ul : CR4_PAGING;
+	uint64_t *reg = cr == 0 ? &svm->paging.cr0 : &svm->paging.cr4;
+	uint64_t paging = cr == 0 ? CR0_PAGING : CR4_PAGING;
 
+	if (cr == 3) {
+		set_cr3(vcpu, value);
+		return;
+	}
 	if ((*reg ^ value) & paging)
 		svm_flush_tlb(vcpu);
 	*reg = value;

@@ -95,13 +95,6 @@ static void set_cr0(struct vcpu *vcpu, uint64_t value)
 		vmx_real_switch(vcpu, real);
 }
 
-static void set_cr3(struct vcpu *vcpu, uint64_t value)
-{
-	vmx_of(vcpu)->cr3 = value;
-	if (!vmx_of(vcpu)->shadow)
-		vmcs_write(VMCS_GUEST_CR3, value);
-}
-
 /* Any of these may change what a linear address means: its translations go. */
 static void paging_changed(struct vcpu *vcpu)
 {
@@ -111,14 +104,26 @@ static void paging_changed(struct vcpu *vcpu)
 	vmx_of(vcpu)->flush_vpid = true;
 }
 
+/* With shadow paging only the guest sees it: what the processor walks comes with vmx_set_root(). */
+static void set_cr3(struct vcpu *vcpu, uint64_t value)
+{
+	vmx_of(vcpu)->cr3 = value;
+	if (vmx_of(vcpu)->shadow)
+		return;
+	vmcs_write(VMCS_GUEST_CR3, value);
+	paging_changed(vcpu);
+}
+
 void vmx_set_cr(struct vcpu *vcpu, unsigned cr, uint64_t value)
 {
+	if (cr == 3) {
+		set_cr3(vcpu, value);
+		return;
+	}
 	if (cr == 0)
 		set_cr0(vcpu, value);
-	else if (cr == 4)
-		vmcs_write(VMCS_CR4_SHADOW, value);
 	else
-		set_cr3(vcpu, value);
+		vmcs_write(VMCS_CR4_SHADOW, value);
 	paging_changed(vcpu);
 }
 
