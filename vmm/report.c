@@ -324,13 +324,13 @@ void report_summary(struct vm *vm, const struct mmu_audit_report *audit)
 		report_histograms(&b, vm);
 	else
 		report_latencies(&b, vm);
-	if (audit->errors || !vm_succeeded(vm))
-		report_rings(&b, vm, mmu_events);
 	if (audit->errors)
 		block_printf(&b, "  audit: %lu errors, the first: %s\n", audit->errors, audit->first);
 	else
 		block_printf(&b, "  audit: clean (%lu tables, %lu leaf entries)\n", audit->tables,
 			     audit->leaves);
+	if (audit->errors || !vm_succeeded(vm))
+		report_rings(&b, vm, mmu_events);
 	block_end(&b);
 }
 

@@ -177,11 +177,11 @@ static void live(void *arg)
 
 	cpu_ve_start();
 	go_to(f, f->now);
+	fork(f); /* once at least, and before any write */
 	if (this_cpu()->id == 0)
 		operate(f);
 	while (!atomic_load(&memory.stop))
 		step(f);
-	fork(f); /* once at least */
 	verify_all(f);
 	write_cr3((uintptr_t)boot_pml4);
 }
