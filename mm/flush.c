@@ -40,6 +40,19 @@ static bool root_is_usable(const struct mmu_vcpu *vcpu)
 			    : vcpu->loaded && root_is_valid(vcpu->loaded);
 }
 
+/* Not in mmu_vcpu_enter(), most of which would be saving registers for this then. */
+static __attribute__((noinline)) enum mmu_enter catch_up(struct mmu_vcpu *vcpu, uint64_t gen)
+{
+	/* Invalidating a root raises the generation: only here can it have happened. */
+	if (!root_is_usable(vcpu)) {
+		mmu_vcpu_exit(vcpu);
+		return MMU_ENTER_RELOAD;
+	}
+	/* E3: release, pairs with the acquire in must_wait(). */
+	atomic_store_explicit(&vcpu->tlb_gen, gen, memory_order_release);
+	return MMU_ENTER_FLUSH;
+}
+
 enum mmu_enter mmu_vcpu_enter(struct mmu_vcpu *vcpu)
 {
 	/* E1: an exchange, because x86 lets a later load pass a plain store. */
@@ -50,14 +63,7 @@ enum mmu_enter mmu_vcpu_enter(struct mmu_vcpu *vcpu)
 	/* Only this vCPU writes its tlb_gen. */
 	if (atomic_load_explicit(&vcpu->tlb_gen, memory_order_relaxed) == gen)
 		return MMU_ENTER_GO;
-	/* Invalidating a root raises the generation: only here can it have happened. */
-	if (!root_is_usable(vcpu)) {
-		mmu_vcpu_exit(vcpu);
-		return MMU_ENTER_RELOAD;
-	}
-	/* E3: release, pairs with the acquire in must_wait(). */
-	atomic_store_explicit(&vcpu->tlb_gen, gen, memory_order_release);
-	return MMU_ENTER_FLUSH;
+	return catch_up(vcpu, gen);
 }
 
 void mmu_vcpu_exit(struct mmu_vcpu *vcpu)

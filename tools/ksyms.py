@@ -49,7 +49,8 @@ def read_functions(data):
         if value < HIGH_HALF or value >= section_end:
             continue
         start = strings[3] + name_off
-        name = data[start:data.index(b"\0", start)].decode()
+        # Static functions of one program optimised as a whole get a number behind their name.
+        name = data[start:data.index(b"\0", start)].decode().split(".lto_priv.")[0]
         kind, bind = info & 15, info >> 4
         # NASM's labels have no type; its local ones ("f.loop") are places inside f.
         if not name or kind not in (STT_FUNC, STT_NOTYPE) or (kind == STT_NOTYPE and "." in name):

@@ -77,7 +77,7 @@ def symbols() -> list[tuple[int, str]]:
     if code:
         raise UserError("nm cannot read the hypervisor")
     rows = [line.split() for line in text.splitlines()]
-    return [(int(row[0], 16), row[2]) for row in rows if len(row) == 3 and row[1] in "tT"]
+    return [(int(row[0], 16), row[2].split(".lto_priv.")[0]) for row in rows if len(row) == 3 and row[1] in "tT"]
 
 
 def measure(job: Job, plugin: Path) -> Profile:
