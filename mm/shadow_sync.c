@@ -68,11 +68,12 @@ bool shadow_may_write(struct mmu_vm *vm, gfn_t gfn, bool write)
 static bool maps_same(const struct mmu_vm *vm, const struct shadow_page *page, unsigned i,
 		      uint64_t gpte)
 {
+	if (page->role.level > PG_LEVEL_4K || ((gpte ^ page->gpte[i]) & GPTE_ADDRESS) ||
+	    !(gpte & GPTE_ACCESSED))
+		return false;
 	struct gwalk_entry e = shadow_decode(vm, page, gpte);
 
-	return page->role.level == PG_LEVEL_4K && e.present && !e.reserved &&
-	       (gpte & GPTE_ACCESSED) &&
-	       e.address >> PAGE_SHIFT == shadow_entry_gfn(vm, page, i);
+	return e.present && !e.reserved;
 }
 
 void shadow_sync_entry(struct mmu_vm *vm, struct shadow_page *page, unsigned i, uint64_t gpte)
