@@ -132,15 +132,10 @@ static bool is_permitted(const struct gwalk *w)
 
 /* ---- reading entries ---------------------------------------------------------------- */
 
-/* An invalidation that runs may have changed some of its part already. */
-void gwalk_path_check(struct mmu_vm *vm, struct gwalk_path *path)
+void gwalk_path_forget(struct mmu_vm *vm, struct gwalk_path *path)
 {
-	uint64_t sequence = invalidate_snapshot(vm);
-
 	assert_held_read(&vm->mmu_lock);
-	if (path->sequence == sequence && !vm->invalidate.active)
-		return;
-	path->sequence = sequence;
+	path->sequence = invalidate_snapshot(vm);
 	for (unsigned level = 0; level <= PG_LEVEL_256T; level++)
 		path->va[level] = path->entry[level] = NULL;
 }
@@ -227,12 +222,16 @@ static unsigned first_level(const struct gwalk *w, gpa_t top, uint64_t *marks)
 	if (p->mode != w->mode || p->reserved != w->reserved || p->table[mode->levels] != top ||
 	    p->end == mode->levels || (p->gva ^ w->gva) >> mode->level[p->end + 1].shift)
 		return mode->levels;
+	uint64_t all = ~0ul;
+
 	for (unsigned level = mode->levels; level > p->end; level--) {
-		if (!p->entry[level] ||
-		    guest_entry(p->entry[level], 0, mode->entry_size) != p->gpte[level])
+		const void *entry = p->entry[level];
+
+		if (!entry || guest_entry(entry, 0, mode->entry_size) != p->gpte[level])
 			return mode->levels;
-		*marks &= p->gpte[level];
+		all &= p->gpte[level];
 	}
+	*marks = all;
 	return p->end;
 }
 

@@ -147,8 +147,21 @@ struct gwalk {
  */
 int gwalk_run(struct mmu_vm *vm, struct gwalk *w);
 
-/* Forget addresses that may not hold any more: at the beginning of each hold of mmu_lock. */
-void gwalk_path_check(struct mmu_vm *vm, struct gwalk_path *path) REQUIRES_SHARED(vm->mmu_lock);
+void gwalk_path_forget(struct mmu_vm *vm, struct gwalk_path *path) REQUIRES_SHARED(vm->mmu_lock);
+
+/*
+ * Forget addresses that may not hold any more: at the beginning of each hold of mmu_lock.  An invalidation
+ * that runs may have changed some of its part already.
+ */
+static inline void gwalk_path_check(struct mmu_vm *vm, struct gwalk_path *path)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	/* Relaxed: the lock orders it. */
+	if (path->sequence != atomic_load_explicit(&vm->invalidate.seq, memory_order_relaxed) ||
+	    vm->invalidate.active)
+		gwalk_path_forget(vm, path);
+}
+
 /* The guest's table of this level at this address; NULL: it is not in memory. */
 const void *gwalk_table(struct mmu_vm *vm, struct gwalk_path *path, gpa_t gpa, unsigned level)
 	REQUIRES_SHARED(vm->mmu_lock);

@@ -46,6 +46,8 @@ gfn_t shadow_entry_gfn(const struct mmu_vm *vm, const struct shadow_page *page, 
 
 	if (page->role.direct)
 		return page->gfn + i * level_pages(level);
+	if (level == PG_LEVEL_4K)
+		return (shadow_known(page, i) & GPTE_ADDRESS) >> PAGE_SHIFT;
 	struct gwalk_entry e = shadow_decode(vm, page, shadow_known(page, i));
 	bool half = e.leaf && level > PG_LEVEL_4K &&
 		    gwalk_modes[page->role.mode].entry_size == 4 && (i & 1);
@@ -156,7 +158,8 @@ bool shadow_set_leaf(struct mmu_vcpu *vcpu, struct shadow_page *page, unsigned i
 		change_leaf(vm, cell, old, leaf, gfn, level);
 		return true;
 	}
-	shadow_drop(vm, page, i);
+	if (old.raw)
+		shadow_drop(vm, page, i);
 	struct rmap *rmap = slot_rmap(slot, gfn, level);
 
 	if (rmap_count(rmap) >= RMAP_RECYCLE)

@@ -349,13 +349,17 @@ static enum mmu_pf_result fault(struct mmu_vcpu *vcpu, struct shadow_fault *f)
 	const struct mmu_paging_regs *r = &vcpu->shadow->regs;
 	struct mmu_guest_paging p = { .cr0 = r->cr0, .cr3 = r->cr3, .cr4 = r->cr4,
 				      .efer = r->efer, .user = f->error & PF_USER, .ac = f->ac };
-	struct gwalk w = {
-		.p = &p, .gva = f->gva, .pdpte = r->pdpte, .open_bus = true, .mark = true,
-		.path = &vcpu->shadow->path,
-		.write = f->error & PF_WRITE, .fetch = f->error & PF_FETCH,
-		.user = f->error & PF_USER,
-	};
+	struct gwalk w;
 
+	/* One by one: the outcome need not be zeroed. */
+	w.p = &p;
+	w.gva = f->gva;
+	w.write = f->error & PF_WRITE;
+	w.fetch = f->error & PF_FETCH;
+	w.user = f->error & PF_USER;
+	w.pdpte = r->pdpte;
+	w.open_bus = w.mark = true;
+	w.path = &vcpu->shadow->path;
 	int err = gwalk_run(vcpu->vm, &w);
 
 	if (err)

@@ -313,12 +313,12 @@ static struct shadow_page *lowest_page(const struct mmu_vcpu *vcpu, gva_t gva)
 	return page;
 }
 
-/* The page that says of gva what the guest's table says no longer; or NULL. */
-static struct shadow_page *stale_page(const struct mmu_vcpu *vcpu, gva_t gva)
+/* The page that says of gva what the guest's table, in *gpte, says no longer; or NULL. */
+static struct shadow_page *stale_page(struct mmu_vcpu *vcpu, gva_t gva, uint64_t *gpte)
 	REQUIRES_SHARED(vcpu->vm->mmu_lock)
 {
-	struct mmu_vm *vm = vcpu->vm;
 	unsigned i = shadow_index(gva, PG_LEVEL_4K);
+	struct mmu_vm *vm = vcpu->vm;
 
 	assert_held_read(&vm->mmu_lock);
 	if (!vm->shadow->unsync || !vcpu->shadow->root.valid)
@@ -328,9 +328,13 @@ static struct shadow_page *stale_page(const struct mmu_vcpu *vcpu, gva_t gva)
 	/* All other tables are up to date; what is not present says nothing. */
 	if (!page || !page->unsync || !spte_is_present(spte_load(shadow_cell(page, i))))
 		return NULL;
-	uint64_t gpte = shadow_read_gpte(page, guest_page_va(vm, page->gfn), i);
+	/* Mostly the table of the last fault. */
+	struct gwalk_path *path = &vcpu->shadow->path;
 
-	return gpte != page->gpte[i] ? page : NULL;
+	gwalk_path_check(vm, path);
+	*gpte = shadow_read_gpte(
+		page, gwalk_table(vm, path, page->gfn << PAGE_SHIFT, PG_LEVEL_4K), i);
+	return *gpte != page->gpte[i] ? page : NULL;
 }
 
 static void invlpg(struct mmu_vcpu *vcpu, gva_t gva) REQUIRES(vcpu->vm->mmu_lock)
@@ -338,14 +342,11 @@ static void invlpg(struct mmu_vcpu *vcpu, gva_t gva) REQUIRES(vcpu->vm->mmu_lock
 	struct mmu_vm *vm = vcpu->vm;
 
 	assert_held_write(&vm->mmu_lock);
-	struct shadow_page *page = stale_page(vcpu, gva);
+	uint64_t gpte;
+	struct shadow_page *page = stale_page(vcpu, gva, &gpte);
 
-	if (page) {
-		unsigned i = shadow_index(gva, PG_LEVEL_4K);
-
-		shadow_sync_entry(vm, page, i,
-				  shadow_read_gpte(page, guest_page_va(vm, page->gfn), i));
-	}
+	if (page)
+		shadow_sync_entry(vm, page, shadow_index(gva, PG_LEVEL_4K), gpte);
 	shadow_settle(vm);
 }
 
@@ -355,8 +356,10 @@ static void invlpg(struct mmu_vcpu *vcpu, gva_t gva) REQUIRES(vcpu->vm->mmu_lock
  */
 void mmu_vcpu_invlpg(struct mmu_vcpu *vcpu, gva_t gva)
 {
+	uint64_t gpte;
+
 	mmu_glance_lock(vcpu->vm);
-	bool stale = stale_page(vcpu, gva);
+	bool stale = stale_page(vcpu, gva, &gpte);
 
 	mmu_glance_unlock(vcpu->vm);
 	if (!stale)

@@ -80,11 +80,12 @@ bool shadow_may_write(struct mmu_vcpu *vcpu, gfn_t gfn, bool write)
 static bool maps_same(const struct mmu_vm *vm, const struct shadow_page *page, unsigned i,
 		      uint64_t gpte)
 {
+	if (page->role.level > PG_LEVEL_4K || ((gpte ^ page->gpte[i]) & GPTE_ADDRESS) ||
+	    !(gpte & GPTE_ACCESSED))
+		return false;
 	struct gwalk_entry e = shadow_decode(vm, page, gpte);
 
-	return page->role.level == PG_LEVEL_4K && e.present && !e.reserved &&
-	       (gpte & GPTE_ACCESSED) &&
-	       e.address >> PAGE_SHIFT == shadow_entry_gfn(vm, page, i);
+	return e.present && !e.reserved;
 }
 
 void shadow_sync_entry(struct mmu_vm *vm, struct shadow_page *page, unsigned i, uint64_t gpte)
@@ -125,15 +126,38 @@ uint64_t shadow_read_gpte(const struct shadow_page *page, const void *table, uns
 
 /* ---- one page -------------------------------------------------------------------------------- */
 
+/* So many entries of the guest's table at a time: do they say what they said? */
+#define STRIDE 16u
+
+static inline bool are_same(const uint64_t *gpte, const uint64_t *entry)
+{
+	uint64_t differ = 0;
+
+	/* By fours: else half of the instructions would count. */
+	for (unsigned i = 0; i < STRIDE; i += 4)
+		differ |= (gpte[i] ^ guest_entry(entry, i, 8)) |
+			  (gpte[i + 1] ^ guest_entry(entry, i + 1, 8)) |
+			  (gpte[i + 2] ^ guest_entry(entry, i + 2, 8)) |
+			  (gpte[i + 3] ^ guest_entry(entry, i + 3, 8));
+	return !differ;
+}
+
 /* The first entry from i on that the guest has written; PT_ENTRIES: there is none. */
 static unsigned next_written(const struct shadow_page *page, const void *table, unsigned i)
 {
 	bool plain = table && page->role.level == PG_LEVEL_4K;
 	unsigned first = shadow_guest_index(page, 0);
+	const uint64_t *entry = table;
 
 	if (plain && gwalk_modes[page->role.mode].entry_size == 8)
-		while (i < PT_ENTRIES && guest_entry(table, first + i, 8) == page->gpte[i])
-			i++;
+		while (i < PT_ENTRIES) {
+			if (i % STRIDE == 0 && are_same(&page->gpte[i], &entry[i]))
+				i += STRIDE;
+			else if (guest_entry(entry, i, 8) == page->gpte[i])
+				i++;
+			else
+				break;
+		}
 	else if (plain)
 		while (i < PT_ENTRIES && guest_entry(table, first + i, 4) == page->gpte[i])
 			i++;

@@ -129,6 +129,8 @@ void exit_page_fault(struct vcpu *vcpu)
 		inject_page_fault(vcpu, f.gva, f.inject);
 		return;
 	}
+	if (result == MMU_PF_FIXED || result == MMU_PF_SPURIOUS)
+		return;
 	tell_fault(exit, &f);
 	if (result == MMU_PF_EMULATE && f.memory_write)
 		write_memory(vcpu, &f);
