@@ -396,25 +396,29 @@ static void empty_word(struct emptying *e, uint64_t word, unsigned level, gfn_t 
 }
 
 /* From entry i on, 4K pages that are neighbours of the one in hand, as the next is more often than not. */
-static unsigned empty_neighbours(struct emptying *e, const backing_cell_t *node, unsigned i,
-				 unsigned end)
+static unsigned empty_neighbours(struct emptying *e, backing_cell_t *node, unsigned i, unsigned end)
 {
 	uint64_t next = word_make(BACKING_PAGE, e->freeing.next);
 
-	for (; i < end && (word_load(&node[i]) & ~WORD_STATE) == next; i++)
+	for (; i < end && (word_load(&node[i]) & ~WORD_STATE) == next; i++) {
+		word_store(&node[i], 0);
 		next += PAGE_SIZE;
+	}
 	e->freeing.next = word_hpa(next);
 	return i;
 }
 
-/* Entries [first, end) of a node. */
+/* Entries [first, end) of a node: nothing is there then. */
 static void empty_entries(struct emptying *e, hpa_t hpa, unsigned level, gfn_t index, unsigned first,
 			  unsigned end)
 {
-	const backing_cell_t *node = backing_node(hpa);
+	backing_cell_t *node = backing_node(hpa);
 
 	for (unsigned i = first; i < end; i++) {
-		empty_word(e, word_load(&node[i]), level, index + i * level_pages(level));
+		uint64_t word = word_load(&node[i]);
+
+		word_store(&node[i], 0);
+		empty_word(e, word, level, index + i * level_pages(level));
 		if (level == PG_LEVEL_4K)
 			i = empty_neighbours(e, node, i + 1, end) - 1;
 	}
@@ -437,8 +441,6 @@ static gfn_t empty_part(struct emptying *e, backing_cell_t *cell, gfn_t index)
 	gfn_t base = level_gfn_base(index, PG_LEVEL_2M);
 
 	empty_entries(e, hpa, PG_LEVEL_4K, base, first, end);
-	for (unsigned i = first; i < end; i++)
-		word_store(&backing_node(hpa)[i], 0);
 	if (end == PT_ENTRIES) {
 		word_store(cell, 0);
 		rcu_defer_table(e->vm, hpa);

@@ -108,14 +108,10 @@ static uint64_t wanted(const struct dirty_op *op, const struct leaf_run *run)
 
 static inline void clean_leaf(struct leaf_run *run, unsigned i, uint64_t bits)
 {
-	spte_t old = spte_load(&run->cell[i]), clean;
+	spte_t old = spte_load(&run->cell[i]);
 
-	do {
-		clean.raw = old.raw & ~bits;
-		if (!spte_is_present(old) || clean.raw == old.raw)
-			return;
-		/* Fails when the processor has just set A or D: then with these. */
-	} while (!run_try_set(run, i, &old, clean));
+	if (spte_is_present(old) && (old.raw & bits))
+		run_clear(run, i, bits);
 }
 
 static void clean_visit(struct range_walk *walk, struct leaf_run *run)

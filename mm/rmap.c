@@ -169,31 +169,35 @@ unsigned rmap_count(const struct rmap *rmap)
 	return rmap_desc_of(word)->count + rmap_desc_of(word)->behind;
 }
 
-/* Of four rmaps the bits that are not as they should be. */
-static inline uintptr_t differs(const struct rmap *at, uintptr_t word, uintptr_t step)
+/* The bits that are not as they should be.  One that somebody has locked at the moment differs, too. */
+static inline uintptr_t differs(const struct rmap *rmap, uintptr_t word)
 {
-	uintptr_t bits = 0;
+	return atomic_load_explicit(&rmap->word, memory_order_relaxed) ^ word;
+}
 
-	for (unsigned i = 0; i < 4; i++)
-		bits |= atomic_load_explicit(&at[i].word, memory_order_relaxed) ^ (word + i * step);
-	return bits;
+/* For one step or the other, so that it is a constant. */
+static inline unsigned run_in_steps(const struct rmap *rmap, uintptr_t word, unsigned max,
+				    uintptr_t step)
+{
+	const struct rmap *at = rmap + 1, *end = rmap + max;
+
+	for (word += step; end - at >= 4; at += 4, word += 4 * step)
+		if (differs(&at[0], word) | differs(&at[1], word + step) |
+		    differs(&at[2], word + 2 * step) | differs(&at[3], word + 3 * step))
+			break;
+	for (; at < end && !differs(at, word); at++)
+		word += step;
+	return (unsigned)(at - rmap);
 }
 
 unsigned rmap_run(const struct rmap *rmap, unsigned max)
 {
-	uintptr_t word = rmap_word(rmap), step = word ? sizeof(spte_cell_t) : 0;
-	uintptr_t room = word ? (PAGE_SIZE - word % PAGE_SIZE) / sizeof(spte_cell_t) : max;
-	unsigned n = 1;
+	uintptr_t word = rmap_word(rmap);
 
 	if (word & RMAP_MANY)
 		return 1;
-	max = max < room ? max : (unsigned)room;
-	/* One that somebody has locked at the moment ends it as well. */
-	while (n + 4 <= max && !differs(&rmap[n], word + n * step, step))
-		n += 4;
-	while (n < max && atomic_load_explicit(&rmap[n].word, memory_order_relaxed) == word + n * step)
-		n++;
-	return n;
+	return word ? run_in_steps(rmap, word, max, sizeof(spte_cell_t))
+		    : run_in_steps(rmap, 0, max, 0);
 }
 
 spte_cell_t *rmap_first(const struct rmap *rmap)

@@ -65,7 +65,6 @@ static inline void rmap_remove_only(struct rmap *rmap, spte_cell_t *cell)
 		word = (uintptr_t)cell;
 	}
 }
-
 /* It is gone with all that it has; nobody looks at it, or at the entries, any more. */
 void rmap_discard(struct rmap *rmap);
 
@@ -80,7 +79,7 @@ static inline uintptr_t rmap_word(const struct rmap *rmap)
 unsigned rmap_count(const struct rmap *rmap);
 /*
  * How many rmaps from this one on are alike: they are empty, or have one entry each, and these lie
- * side by side in one table.  1, when this one has more; max is at least 1.
+ * side by side.  1, when this one has more; max is at least 1.
  */
 unsigned rmap_run(const struct rmap *rmap, unsigned max);
 /* The first entry, or NULL: to take them out one by one. */

@@ -69,6 +69,16 @@ static inline void run_zap(struct leaf_run *run, unsigned i)
 		run_fold(run, i, old, none);
 }
 
+/* The same page without these bits. */
+static inline void run_clear(struct leaf_run *run, unsigned i, uint64_t bits)
+{
+	spte_t old = spte_clear_bits(&run->cell[i], bits);
+
+	run->changed++;
+	if (run->folds)
+		run_fold(run, i, old, (spte_t){ old.raw & ~bits });
+}
+
 /* The same page with less; false: the processor has just set A or D, *old says it. */
 static inline bool run_try_set(struct leaf_run *run, unsigned i, spte_t *old, spte_t new)
 {

@@ -82,32 +82,6 @@ static bool visit_rmap(struct range_walk *walk, struct rmap *rmap, gfn_t gfn, un
 	return true;
 }
 
-/* Neighbouring pages of a slot that goes for good: whatever was to be done to their leaves, these go. */
-static unsigned drop_row(struct range_walk *walk, struct rmap *rmap, unsigned n)
-	REQUIRES(walk->vm->mmu_lock)
-{
-	struct mmu_vm *vm = walk->vm;
-	unsigned i, gone = 0;
-
-	for (i = 0; i < n; i++) {
-		uintptr_t word = rmap_word(&rmap[i]);
-
-		if (word & RMAP_MANY)
-			break;
-		if (!word)
-			continue;
-		spte_store((spte_cell_t *)word, (spte_t){ 0 });
-		rmap_remove_only(&rmap[i], (spte_cell_t *)word);
-		gone++;
-	}
-	assert_held_write(&vm->mmu_lock);
-	tdp_account_leaves(vm, PG_LEVEL_4K, -(int64_t)gone);
-	stat_add(vm, zap_leaf, gone);
-	walk->flush_owed |= gone;
-	walk->visited += gone;
-	return i;
-}
-
 /* Neighbouring pages, with an entry each that lie side by side: all that is said of runs holds. */
 static unsigned visit_run(struct range_walk *walk, struct rmap *rmap, gfn_t gfn, unsigned n)
 	REQUIRES(walk->vm->mmu_lock)
@@ -118,9 +92,29 @@ static unsigned visit_run(struct range_walk *walk, struct rmap *rmap, gfn_t gfn,
 
 	it.end = gfn + n;
 	n = walk_run(walk, &it, &run);
-	for (unsigned i = 0; run.gone && i < n; i++)
-		if (run.gone == n || !spte_is_present(spte_load(&cell[i])))
-			rmap_remove_only(&rmap[i], &cell[i]);
+	/* What operations do to a leaf in the middle of a range, they do to all. */
+	MM_BUG_ON(run.gone && run.gone != n);
+	for (unsigned i = 0, gone = run.gone; i < gone; i++)
+		rmap_remove_only(&rmap[i], &cell[i]);
+	return n;
+}
+
+/* The same in a slot that goes for good: whatever was to be done to the leaves, they go. */
+static unsigned drop_run(struct range_walk *walk, struct rmap *rmap, unsigned n)
+	REQUIRES(walk->vm->mmu_lock)
+{
+	spte_cell_t *cell = rmap_first(rmap);
+	struct mmu_vm *vm = walk->vm;
+
+	for (unsigned i = 0; i < n; i++) {
+		spte_store(&cell[i], (spte_t){ 0 });
+		rmap_remove_only(&rmap[i], &cell[i]);
+	}
+	assert_held_write(&vm->mmu_lock);
+	tdp_account_leaves(vm, PG_LEVEL_4K, -(int64_t)n);
+	stat_add(vm, zap_leaf, n);
+	walk->flush_owed = true;
+	walk->visited += n;
 	return n;
 }
 
@@ -129,14 +123,14 @@ static uint64_t visit_small(struct range_walk *walk, const struct memslot *slot,
 			    gfn_t end) REQUIRES(walk->vm->mmu_lock)
 {
 	struct small_pages p = small_pages(slot, gfn, end);
-	unsigned n = slot->state->backing.dead && p.rmap ? drop_row(walk, p.rmap, p.count) : 0;
+	unsigned n = p.rmap ? rmap_run(p.rmap, p.count) : p.count;
 
-	if (n || !p.rmap)
-		return n ? n : p.count;
-	n = rmap_run(p.rmap, p.count);
+	if (!p.rmap || !rmap_word(p.rmap))
+		return n;
 	if (n == 1)
 		return visit_rmap(walk, p.rmap, gfn, PG_LEVEL_4K);
-	return rmap_word(p.rmap) ? visit_run(walk, p.rmap, gfn, n) : n;
+	return slot->state->backing.dead ? drop_run(walk, p.rmap, n)
+					 : visit_run(walk, p.rmap, gfn, n);
 }
 
 static bool visit_gfn(struct range_walk *walk, const struct memslot *slot, gfn_t gfn,

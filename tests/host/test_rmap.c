@@ -42,7 +42,10 @@ static void add(unsigned i)
 
 static void take(unsigned i)
 {
-	rmap_remove(&rmap, &cells[i]);
+	if (count == 1)
+		rmap_remove_only(&rmap, &cells[i]);
+	else
+		rmap_remove(&rmap, &cells[i]);
 	in[i] = false;
 	count--;
 }
@@ -127,6 +130,28 @@ static void test_no_memory(void)
 	hosted_fail_off();
 	CHECK_EQ(rmap_reserve_fill(&reserve, 5), 0);
 	CHECK_EQ(reserve.count, 5);
+	close_rmap();
+}
+
+/* How far neighbours are alike, whatever is in the way at whatever place. */
+static void test_run(void)
+{
+	static struct rmap row[20];
+
+	open_rmap();
+	for (unsigned from = 0; from < 20; from++)
+		for (unsigned other = from + 1; other <= 20; other++) {
+			memset(row, 0, sizeof(row));
+			CHECK_EQ(rmap_run(&row[from], 20 - from), 20 - from);
+			CHECK_EQ(rmap_reserve_fill(&reserve, 1), 0);
+			for (unsigned i = 0; i < 20; i++)
+				rmap_add(&row[i], &cells[100 + i + (i >= other)], &reserve);
+			CHECK_EQ(rmap_run(&row[from], 20 - from), other - from);
+			CHECK_EQ(rmap_run(&row[from], 1), 1);
+			rmap_add(&row[from], &cells[0], &reserve);
+			CHECK_EQ(rmap_run(&row[from], 20 - from), 1);
+			rmap_discard(&row[from]);
+		}
 	close_rmap();
 }
 
@@ -215,6 +240,7 @@ static const struct ktap_test tests[] = {
 	KTAP(test_random),
 	KTAP(test_many_from_the_front),
 	KTAP(test_no_memory),
+	KTAP(test_run),
 	KTAP(test_readonly_lock),
 	KTAP(test_threads),
 };

@@ -402,7 +402,7 @@ static void changes_rmap(void)
 	rmap_add(&rmap, &cells[0], &reserve);
 	rmap_add(&rmap, &cells[1], &reserve);
 	rmap_remove(&rmap, &cells[0]);
-	rmap_remove(&rmap, &cells[1]);
+	rmap_remove_only(&rmap, &cells[1]);
 	rmap_add(&rmap, &cells[2], &reserve);
 }
 
