@@ -265,8 +265,8 @@ static uint32_t buddy_take(unsigned order, enum page_state state, bool low) REQU
 	return pfn;
 }
 
-/* Put back a block whose head is PAGE_TAIL by now; merge it as far as it goes. */
-static void buddy_put(uint32_t pfn, unsigned order) REQUIRES(buddy.lock)
+/* Put back a block whose head p is PAGE_TAIL by now; merge it as far as it goes. */
+static void buddy_put(uint32_t pfn, struct page *p, unsigned order) REQUIRES(buddy.lock)
 {
 	buddy_count((int64_t)BIT(order));
 	while (order < PAGES_ORDER_MAX) {
@@ -275,22 +275,24 @@ static void buddy_put(uint32_t pfn, unsigned order) REQUIRES(buddy.lock)
 		if (!b || page_state(b) != PAGE_FREE || b->order != order)
 			break;
 		list_remove(b);
+		p = pfn & BIT(order) ? b : p;
 		pfn &= ~(uint32_t)BIT(order);
 		order++;
 	}
-	list_push(pfn, find_page(pfn), order);
+	list_push(pfn, p, order);
 }
 
-/* The same of n frames, in the largest blocks that there are. */
-static void buddy_put_run(uint64_t pfn, uint64_t n) REQUIRES(buddy.lock)
+/* The same of n frames of one region, in the largest blocks that there are. */
+static void buddy_put_run(uint64_t pfn, struct page *p, uint64_t n) REQUIRES(buddy.lock)
 {
 	while (n) {
 		unsigned order = MIN(__builtin_ctzl(pfn), PAGES_ORDER_MAX);
 
 		while (BIT(order) > n)
 			order--;
-		buddy_put((uint32_t)pfn, order);
+		buddy_put((uint32_t)pfn, p, order);
 		pfn += BIT(order);
+		p += BIT(order);
 		n -= BIT(order);
 	}
 }
@@ -313,7 +315,7 @@ static void buddy_free(uint32_t pfn, struct page *p, unsigned order)
 	if (atomic_exchange_explicit(&p->state, PAGE_TAIL, memory_order_relaxed) != PAGE_USED)
 		panic("pages: double free of 0x%lx, order %u", pfn_to_pa(pfn), order);
 	spin_lock(&buddy.lock);
-	buddy_put(pfn, order);
+	buddy_put(pfn, p, order);
 	buddy.frees++;
 	spin_unlock(&buddy.lock);
 }
@@ -356,8 +358,10 @@ static void cache_drain(struct cache *c, unsigned keep) REQUIRES(c->lock)
 	while (c->count > keep) {
 		uint32_t pfn = c->pfns[--c->count];
 
-		page_set_state(find_page(pfn), PAGE_TAIL);
-		buddy_put(pfn, 0);
+		struct page *p = find_page(pfn);
+
+		page_set_state(p, PAGE_TAIL);
+		buddy_put(pfn, p, 0);
 	}
 	spin_unlock(&buddy.lock);
 }
@@ -461,14 +465,18 @@ void pages_free(uint64_t pa, unsigned order)
 	machine_irq_restore(irq);
 }
 
-/* Of two who free the same page one sees that it comes second. */
-static void take_back(uint64_t pa, struct page *p)
+/*
+ * The page p of a run that begins with first, at pfn.  Of two who free the same page one sees that
+ * it comes second.
+ */
+static inline void take_back(uint64_t pfn, const struct page *first, struct page *p)
 {
 	if (PHYLLO_DEBUG && page_state(p) == PAGE_USED && !p->order)
-		poison_pages((uint32_t)(pa >> PAGE_SHIFT), p, 0);
+		poison_pages((uint32_t)(pfn + (uint64_t)(p - first)), p, 0);
 	if (p->order || atomic_exchange_explicit(&p->state, PAGE_TAIL,
 						 memory_order_relaxed) != PAGE_USED)
-		panic("pages: free of 0x%lx, which is not allocated as a single page", pa);
+		panic("pages: free of 0x%lx, which is not allocated as a single page",
+		      pfn_to_pa(pfn + (uint64_t)(p - first)));
 }
 
 void pages_free_run(uint64_t pa, uint64_t n)
@@ -482,11 +490,11 @@ void pages_free_run(uint64_t pa, uint64_t n)
 			pages_free(pa, 0);
 		return;
 	}
-	for (uint64_t i = 0; i < n; i++)
-		take_back(pa + i * PAGE_SIZE, &p[i]);
+	for (struct page *at = p; at < p + n; at++)
+		take_back(pfn, p, at);
 	irq = machine_irq_save();
 	spin_lock(&buddy.lock);
-	buddy_put_run(pfn, n);
+	buddy_put_run(pfn, p, n);
 	buddy.frees += n;
 	spin_unlock(&buddy.lock);
 	machine_irq_restore(irq);

@@ -399,13 +399,14 @@ static void empty_word(struct emptying *e, uint64_t word, unsigned level, gfn_t 
 static unsigned empty_neighbours(struct emptying *e, backing_cell_t *node, unsigned i, unsigned end)
 {
 	uint64_t next = word_make(BACKING_PAGE, e->freeing.next);
+	backing_cell_t *at = &node[i];
 
-	for (; i < end && (word_load(&node[i]) & ~WORD_STATE) == next; i++) {
-		word_store(&node[i], 0);
+	for (; at < &node[end] && (word_load(at) & ~WORD_STATE) == next; at++) {
+		word_store(at, 0);
 		next += PAGE_SIZE;
 	}
 	e->freeing.next = word_hpa(next);
-	return i;
+	return (unsigned)(at - node);
 }
 
 /* Entries [first, end) of a node: nothing is there then. */
