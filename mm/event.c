@@ -27,12 +27,14 @@ void event_note(struct mmu_vm *vm, uint64_t now)
 {
 	uint64_t who = get(&vm->holder.who), npages = vm->holder.npages;
 	struct event_ring *ring = &vm->events[ring_of(who_op(who))];
-	struct mmu_event *e = &ring->event[(ring->count - 1) % MMU_EVENTS];
+	struct event *e = &ring->event[(ring->count - 1) % MMU_EVENTS];
 
 	assert_held_write(&vm->mmu_lock);
-	if (e->op != who_op(who) || e->gfn != who_gfn(who) || e->npages != npages) {
+	if (e->who != who || e->npages != npages) {
 		e = &ring->event[ring->count++ % MMU_EVENTS];
-		*e = (struct mmu_event){ .op = who_op(who), .gfn = who_gfn(who), .npages = npages };
+		e->who = who;
+		e->npages = npages;
+		e->times = 0;
 	}
 	e->when = now;
 	e->tlb_gen = get(&vm->tlb_gen);
@@ -45,8 +47,15 @@ uint64_t mmu_events_in_panic(struct mmu_vm *vm, enum mmu_event_ring which,
 	const struct event_ring *ring = &vm->events[which];
 	uint64_t n = ring->count < MMU_EVENTS ? 0 : ring->count - MMU_EVENTS;
 
-	for (; n < ring->count; n++)
-		emit(ctx, &ring->event[n % MMU_EVENTS]);
+	for (; n < ring->count; n++) {
+		const struct event *e = &ring->event[n % MMU_EVENTS];
+		struct mmu_event out = {
+			.when = e->when, .op = who_op(e->who), .gfn = who_gfn(e->who),
+			.npages = e->npages, .tlb_gen = e->tlb_gen, .times = e->times,
+		};
+
+		emit(ctx, &out);
+	}
 	return ring->count;
 }
 

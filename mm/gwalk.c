@@ -99,14 +99,14 @@ static bool is_canonical(gva_t gva, unsigned bits)
 /* No execute-disable in 32-bit paging, whatever EFER says. */
 static bool nx_enabled(const struct gwalk *w)
 {
-	return gwalk_modes[w->mode].entry_size == 8 && (w->p->efer & EFER_NXE);
+	return gwalk_modes[w->mode].entry_size == 8 && (w->efer & EFER_NXE);
 }
 
 static uint32_t pf_error(const struct gwalk *w, uint32_t why)
 {
 	why |= w->write ? PF_WRITE : 0;
 	why |= w->user ? PF_USER : 0;
-	if (w->fetch && (nx_enabled(w) || (w->p->cr4 & CR4_SMEP)))
+	if (w->fetch && (nx_enabled(w) || (w->cr4 & CR4_SMEP)))
 		why |= PF_FETCH;
 	return why;
 }
@@ -118,7 +118,7 @@ static bool is_permitted(const struct gwalk *w)
 
 	if (w->user && !(can & ACC_USER))
 		return false;
-	if (w->write && !(can & ACC_W) && (w->user || (w->p->cr0 & CR0_WP)))
+	if (w->write && !(can & ACC_W) && (w->user || (w->cr0 & CR0_WP)))
 		return false;
 	if (w->fetch && !(can & ACC_X))
 		return false;
@@ -126,8 +126,8 @@ static bool is_permitted(const struct gwalk *w)
 		return true;
 	/* The supervisor at a user page. */
 	if (w->fetch)
-		return !(w->p->cr4 & CR4_SMEP);
-	return !(w->p->cr4 & CR4_SMAP) || w->p->ac;
+		return !(w->cr4 & CR4_SMEP);
+	return !(w->cr4 & CR4_SMAP) || w->ac;
 }
 
 /* ---- reading entries ---------------------------------------------------------------- */
@@ -218,28 +218,30 @@ static unsigned first_level(const struct gwalk *w, gpa_t top, uint64_t *marks)
 {
 	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
 	const struct gwalk_path *p = w->path;
+	unsigned end = p->end, level = mode->levels;
 
-	if (p->mode != w->mode || p->reserved != w->reserved || p->table[mode->levels] != top ||
-	    p->end == mode->levels || (p->gva ^ w->gva) >> mode->level[p->end + 1].shift)
-		return mode->levels;
+	if (p->mode != w->mode || p->reserved != w->reserved || p->table[level] != top ||
+	    end == level || (p->gva ^ w->gva) >> mode->level[end + 1].shift)
+		return level;
 	uint64_t all = ~0ul;
 
-	for (unsigned level = mode->levels; level > p->end; level--) {
+	do {
 		const void *entry = p->entry[level];
+		uint64_t gpte = p->gpte[level];
 
-		if (!entry || guest_entry(entry, 0, mode->entry_size) != p->gpte[level])
+		if (!entry || guest_entry(entry, 0, mode->entry_size) != gpte)
 			return mode->levels;
-		all &= p->gpte[level];
-	}
+		all &= gpte;
+	} while (--level > end);
 	*marks = all;
-	return p->end;
+	return end;
 }
 
 /* Down to the leaf; what the entries permit is gathered and not yet judged. */
 static int walk_down(struct mmu_vm *vm, struct gwalk *w) REQUIRES_SHARED(vm->mmu_lock)
 {
 	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
-	gpa_t table = w->p->cr3 & mode->cr3_address;
+	gpa_t table = w->cr3 & mode->cr3_address;
 	unsigned access = ACC_RWX | ACC_USER;
 	struct gwalk_path *p = w->path;
 	uint64_t marks = ~0ul;
@@ -322,11 +324,8 @@ static int mark_path(struct mmu_vm *vm, struct gwalk *w)
 
 int gwalk_run(struct mmu_vm *vm, struct gwalk *w)
 {
-	const struct gwalk_mode *mode;
-	int err;
+	const struct gwalk_mode *mode = &gwalk_modes[w->mode];
 
-	w->mode = gwalk_mode_of(w->p->cr0, w->p->cr4, w->p->efer);
-	mode = &gwalk_modes[w->mode];
 	w->level = 0;
 	if (w->mode == GWALK_OFF) {
 		w->gpa = w->gva & BITS(31, 0);
@@ -336,8 +335,8 @@ int gwalk_run(struct mmu_vm *vm, struct gwalk *w)
 	if (mode->canonical && !is_canonical(w->gva, mode->gva_bits))
 		return -EINVAL;
 	w->gva &= BITS(mode->gva_bits - 1, 0);
-	w->reserved = gwalk_reserved(vm, w->mode, w->p->efer & EFER_NXE);
-	err = walk(vm, w);
+	int err = walk(vm, w);
+
 	if (err)
 		return err;
 	if (!is_permitted(w)) {
@@ -353,13 +352,20 @@ int mmu_guest_translate(struct mmu_vm *vm, const struct mmu_guest_paging *p, gva
 	struct gwalk_path path = { 0 };
 	struct gwalk w = {
 		.path = &path,
-		.p = p,
+		.cr0 = p->cr0,
+		.cr3 = p->cr3,
+		.cr4 = p->cr4,
+		.efer = p->efer,
+		.ac = p->ac,
+		.mode = gwalk_mode_of(p->cr0, p->cr4, p->efer),
 		.gva = gva,
 		.pdpte = p->pdpte,
 		.write = access & ACC_W,
 		.fetch = access & ACC_X,
 		.user = p->user || (access & ACC_USER),
 	};
+
+	w.reserved = gwalk_reserved(vm, w.mode, p->efer & EFER_NXE);
 	int err = gwalk_run(vm, &w);
 
 	*out = (struct mmu_guest_walk){ .gpa = err ? GPA_INVALID : w.gpa, .level = w.level,

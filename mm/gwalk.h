@@ -123,17 +123,18 @@ struct gwalk_path {
 /* One walk. */
 struct gwalk {
 	/* the caller's */
-	const struct mmu_guest_paging *p;
+	uint64_t cr0, cr3, cr4, efer;
+	enum gwalk_mode_id mode; /* and reserved: what gwalk_mode_of() and gwalk_reserved() say of these */
+	uint64_t reserved;
 	gva_t gva;
 	bool write, fetch, user;
+	bool ac;                 /* EFLAGS.AC, for SMAP */
 	const uint64_t *pdpte; /* PAE's top entries as CR3's load took them; NULL: as they lie in memory */
 	bool open_bus;         /* a table outside memory reads as all ones, not as -EIO */
 	bool mark;             /* set Accessed and Dirty as the access does */
 	struct gwalk_path *path; /* of the last walk; of this one when it is done */
 
 	/* of the walk, and its outcome */
-	enum gwalk_mode_id mode;
-	uint64_t reserved;
 	bool marked;           /* Accessed is set on all the way, Dirty too if the access writes */
 	uint8_t level;         /* of the leaf */
 	bool leaf_dirty;       /* Dirty is set in the leaf, or cannot be */

@@ -96,7 +96,8 @@ void latency_renew(struct mmu_latency_cells *c, uint64_t epoch)
 void latency_add_excl(struct mmu_vm *vm, enum mmu_latency_kind kind, const struct latency_event *e)
 {
 	latency_cells_add(&vm->latency.cells[kind], e->ticks);
-	latency_worst(vm, kind, e);
+	if (e->ticks > latency_get(&vm->latency.worst[kind].least))
+		latency_worst(vm, kind, e);
 }
 
 void latency_add_shared(struct mmu_vm *vm, enum mmu_latency_kind kind,

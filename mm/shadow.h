@@ -95,6 +95,7 @@ struct shadow_root {
 struct shadow_vcpu {
 	struct mmu_paging_regs regs;
 	enum gwalk_mode_id mode;     /* that they say the guest is in */
+	uint64_t reserved;           /* gwalk_reserved() of that */
 	union shadow_role role;      /* that they give to all pages of a root */
 	struct shadow_root root;
 	struct shadow_root previous[SHADOW_PREVIOUS];

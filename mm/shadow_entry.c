@@ -165,7 +165,7 @@ bool shadow_set_leaf(struct mmu_vcpu *vcpu, struct shadow_page *page, unsigned i
 	if (rmap_count(rmap) >= RMAP_RECYCLE)
 		recycle_rmap(vm, rmap, gfn, level);
 	spte_store(cell, leaf);
-	tdp_account(vm, vm->fmt, gfn, level, (spte_t){ 0 }, leaf);
+	tdp_account_leaves(vm, level, 1);
 	rmap_add(rmap, cell, &vcpu->shadow->descs);
 	return true;
 }

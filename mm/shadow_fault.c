@@ -347,12 +347,16 @@ static enum mmu_pf_result fault_walked(struct mmu_vcpu *vcpu, struct shadow_faul
 static enum mmu_pf_result fault(struct mmu_vcpu *vcpu, struct shadow_fault *f)
 {
 	const struct mmu_paging_regs *r = &vcpu->shadow->regs;
-	struct mmu_guest_paging p = { .cr0 = r->cr0, .cr3 = r->cr3, .cr4 = r->cr4,
-				      .efer = r->efer, .user = f->error & PF_USER, .ac = f->ac };
 	struct gwalk w;
 
 	/* One by one: the outcome need not be zeroed. */
-	w.p = &p;
+	w.cr0 = r->cr0;
+	w.cr3 = r->cr3;
+	w.cr4 = r->cr4;
+	w.efer = r->efer;
+	w.ac = f->ac;
+	w.mode = vcpu->shadow->mode;
+	w.reserved = vcpu->shadow->reserved;
 	w.gva = f->gva;
 	w.write = f->error & PF_WRITE;
 	w.fetch = f->error & PF_FETCH;

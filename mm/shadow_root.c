@@ -281,6 +281,7 @@ void mmu_vcpu_set_paging(struct mmu_vcpu *vcpu, const struct mmu_paging_regs *re
 
 	s->regs = *regs;
 	s->mode = gwalk_mode_of(regs->cr0, regs->cr4, regs->efer);
+	s->reserved = gwalk_reserved(vcpu->vm, s->mode, regs->efer & EFER_NXE);
 	s->role = base_role(regs, s->mode);
 	regs_loaded(vcpu);
 }

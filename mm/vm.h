@@ -74,10 +74,15 @@ struct mmu_counters {
 #undef MMU_STAT_FIELD
 };
 
-/* Stays under mmu_lock for write (event.h). */
+/* A stay under mmu_lock for write (event.h); struct mmu_event has the words. */
+struct event {
+	uint64_t who; /* who_make() */
+	uint64_t npages, when, tlb_gen, times;
+};
+
 struct event_ring {
 	uint64_t count; /* so far; the newest is number count - 1, at its number % MMU_EVENTS */
-	struct mmu_event event[MMU_EVENTS];
+	struct event event[MMU_EVENTS];
 };
 
 struct mmu_vm {
