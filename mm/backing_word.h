@@ -122,7 +122,8 @@ static inline backing_cell_t *backing_find(const struct backing *b, gfn_t index,
 
 /*
  * The word behind gfn, in a slot of RAM, if it is that of a 4K page that may be used in every way; NULL: it is
- * not.  By an RCU reader; the word stays where it is as long as its page is there.
+ * not.  Under mmu_lock; or by an RCU reader, but then it is not to be read again: when a neighbour
+ * changes, words may fold, and their node goes.
  */
 static inline backing_cell_t *backing_plain(const struct memslot *slot, gfn_t gfn)
 {

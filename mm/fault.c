@@ -94,8 +94,7 @@ fault_not_quick(struct mmu_vcpu *vcpu, struct page_fault *pf, const struct memsl
 
 /* The same for a plain word, most of the time with nothing but the leaf missing. */
 static inline enum mmu_pf_result fault_map_plain(struct mmu_vcpu *vcpu, struct page_fault *pf,
-						 const struct memslot *slot,
-						 const backing_cell_t *word, uint64_t snapshot)
+						 const struct memslot *slot, uint64_t snapshot)
 {
 	enum mmu_pf_result result = MMU_PF_FIXED;
 	gfn_t gfn = pf->gpa >> PAGE_SHIFT;
@@ -103,7 +102,7 @@ static inline enum mmu_pf_result fault_map_plain(struct mmu_vcpu *vcpu, struct p
 
 	if (fault_is_late(vcpu, gfn, PG_LEVEL_4K, snapshot))
 		result = MMU_PF_RETRY;
-	else if (!quick_map(vcpu, pf, slot, word))
+	else if (!quick_map(vcpu, pf, slot))
 		result = fault_not_quick(vcpu, pf, slot, snapshot);
 	mmu_fault_unlock(vcpu, who, since);
 	return result;
@@ -182,10 +181,10 @@ static enum mmu_pf_result fault_handle(struct mmu_vcpu *vcpu, struct page_fault 
 	uint64_t snapshot = invalidate_snapshot(vm);
 	const struct memslot *slot = memslot_find_again(vcpu, gfn);
 	/* Neither read-only nor a device's. */
-	const backing_cell_t *word = slot && !slot->flags ? backing_plain(slot, gfn) : NULL;
+	bool plain = slot && !slot->flags && backing_plain(slot, gfn);
 
-	if (word)
-		result = fault_map_plain(vcpu, pf, slot, word, snapshot);
+	if (plain)
+		result = fault_map_plain(vcpu, pf, slot, snapshot);
 	else if (slot)
 		result = fault_in_slot(vcpu, pf, slot, snapshot);
 	rcu_exit(vm, &vcpu->reader);

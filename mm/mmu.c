@@ -46,7 +46,7 @@ struct mmu_vm *mmu_vm_create(const struct mmu_config *cfg)
 	vm->gfn_limit = 1ul << (gpa_bits(cfg) - PAGE_SHIFT);
 	vm->page_cap = cfg->page_cap;
 	vm->owner = cfg->owner;
-	vm->fault_around = cfg->fault_around;
+	vm->fault_around = cfg->fault_around ? cfg->fault_around : 1;
 	rwlock_init(&vm->mmu_lock);
 	rcu_init(vm);
 	latency_init(vm);

@@ -162,7 +162,7 @@ struct mmu_config {
 	bool hw_ad;                /* the CPU sets Accessed/Dirty in this format */
 	bool pml;                  /* the CPU logs dirtied gpas: mmu_dirty_logged() is called */
 	bool nx_huge_pages;        /* mitigation: what is executable is mapped at 4K only */
-	uint8_t fault_around;      /* neighbours that one fault maps: a power of two, 1: none */
+	uint8_t fault_around;      /* neighbours that one fault maps: a power of two; 0 or 1: none */
 	uint8_t maxphyaddr;        /* bits of a host physical address */
 	uint64_t page_cap;         /* most host pages for it, its tables included; 0: no cap */
 	uint32_t shadow_pages;     /* MMU_FORMAT_SHADOW: most shadow tables; 0: MMU_SHADOW_PAGES */

@@ -23,8 +23,7 @@ static bool window_is_plain(struct mmu_vm *vm, gfn_t start, const backing_cell_t
 	return !((first ^ last) & PAGE_MASK) && !invalidate_in_progress(vm, start, start + n);
 }
 
-bool quick_map(struct mmu_vcpu *vcpu, struct page_fault *pf, const struct memslot *slot,
-	       const backing_cell_t *word)
+bool quick_map(struct mmu_vcpu *vcpu, struct page_fault *pf, const struct memslot *slot)
 {
 	const struct mmu_root *root = vcpu->loaded;
 	const struct mmu_format *fmt = root->fmt;
@@ -34,7 +33,10 @@ bool quick_map(struct mmu_vcpu *vcpu, struct page_fault *pf, const struct memslo
 	spte_t old;
 
 	assert_held_read(&vm->mmu_lock);
-	if (!window_is_plain(vm, gfn - before, word - before, n))
+	/* Now, and not before we had the lock: words fold, and their node goes, when others beside them change. */
+	const backing_cell_t *word = backing_plain(slot, gfn);
+
+	if (!word || !window_is_plain(vm, gfn - before, word - before, n))
 		return false;
 	spte_cell_t *cell = iter_lowest(fmt, root->hpa, gfn, &level, &old);
 

@@ -118,11 +118,23 @@ static void test_protected_meanwhile(void)
 /* ---- H7: looked up, taken away, and only then at the lock ------------------------------- */
 
 static enum mmu_pf_result late_result;
+static gfn_t late_gfn = 3;
 
 static void *late_fault(void *arg)
 {
-	late_result = fault(3, ACC_R);
+	late_result = fault(late_gfn, ACC_R);
 	return NULL;
+}
+
+/* It has looked, and waits for us. */
+static pthread_t late_begin(void)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, late_fault, NULL);
+	while (!rwlock_needbreak(&w.vm->mmu_lock))
+		sched_yield();
+	return thread;
 }
 
 /* The balloon takes gfn and gives it back, while a fault at 3 that has looked already waits. */
@@ -135,13 +147,10 @@ static void late_work(gfn_t gfn)
 				      .spare = &spare };
 	struct backing_change in = { .op = BACKING_IN, .next = gfn, .end = gfn + 1,
 				     .spare = &spare };
-	pthread_t thread;
 
 	CHECK_EQ(cache_topup(&spare, 2 * BACKING_NODES(w.vm)), 0);
-	pthread_create(&thread, NULL, late_fault, NULL);
-	/* It waits for us: so it has looked. */
-	while (!rwlock_needbreak(&w.vm->mmu_lock))
-		sched_yield();
+	pthread_t thread = late_begin();
+
 	CHECK_EQ(range_change(&walk, &out), 0);
 	CHECK_EQ(backing_change_step(w.vm, &in, gfn + 1), 0);
 	mmu_write_unlock(w.vm);
@@ -184,6 +193,39 @@ static void late_beside(const struct world_variant *v)
 static void test_late_beside(void)
 {
 	world_for_each(late_beside);
+}
+
+/* A page far from its own is like all others again: so its word folds with these, and the node goes. */
+static void late_fold(const struct world_variant *v)
+{
+	if (v->max_leaf_level == PG_LEVEL_4K)
+		return;
+	open_world(v, CHUNK);
+	world_write(&w, 0, 0, 0x5eed);
+	CHECK_EQ(mmu_unmap(w.vm, 0, CHUNK, 0), 0);
+	CHECK_EQ(mmu_protect(w.vm, 9, 1, ACC_R | ACC_X, 0), 0);
+	/* A table, and not yet the leaf. */
+	CHECK_EQ(fault(CHUNK / 2, ACC_R), MMU_PF_FIXED);
+	mmu_write_lock(w.vm, MMU_OP_PROTECT, 9, 1);
+	struct range_walk walk = zap_walk(w.vm, 9, 10, 0);
+	struct backing_change c = { .op = BACKING_PROTECT, .access = ACC_RWX, .next = 9, .end = 10 };
+
+	late_gfn = 0; /* its word is where a node that goes is linked */
+	pthread_t thread = late_begin();
+
+	CHECK_EQ(range_change(&walk, &c), 0);
+	mmu_write_unlock(w.vm);
+	pthread_join(thread, NULL);
+	late_gfn = 3;
+	CHECK(late_result == MMU_PF_FIXED || late_result == MMU_PF_RETRY);
+	world_audit(&w);
+	CHECK_EQ(world_read(&w, 0, 0), 0x5eed);
+	world_close(&w);
+}
+
+static void test_late_fold(void)
+{
+	world_for_each(late_fold);
 }
 
 /* ---- nodes -------------------------------------------------------------------------------- */
@@ -345,6 +387,7 @@ static const struct ktap_test tests[] = {
 	KTAP(test_protected_meanwhile),
 	KTAP(test_late),
 	KTAP(test_late_beside),
+	KTAP(test_late_fold),
 	KTAP(test_folded),
 	KTAP(test_bounded),
 	KTAP(test_balloon_in),
