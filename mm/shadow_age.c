@@ -50,18 +50,20 @@ static unsigned age_some(const struct age_piece *p, struct rmap *rmap, unsigned 
 			 uint64_t *young)
 {
 	const struct age_piece piece = *p; /* in registers: atomic operations do not make it be read again */
+	uint64_t used = 0;
 	uintptr_t word = 0;
 	unsigned i;
 
-	*young = 0;
 	port_preempt_disable();
 	for (i = 0; i < n && !(word & RMAP_MANY); i++) {
 		word = rmap_lock_readonly(&rmap[i]);
-		if (word)
-			*young |= (uint64_t)age_entries(&piece, word, level) << i;
+		if (!word)
+			continue;
+		used |= (uint64_t)age_entries(&piece, word, level) << i;
 		rmap_unlock_readonly(&rmap[i], word);
 	}
 	port_preempt_enable();
+	*young = used;
 	return i;
 }
 
