@@ -265,8 +265,8 @@ def crash_running_test(platform: str) -> Test:
         ("tells who holds the lock", "^  under way: "),
     ]
     expect = Expect(code=EXIT_PANIC, end="failed", says=says)
-    hang = [build.guest_module("hang", "mem=16M")]
-    return boot_test(f"crash-running-{platform}", lambda: hang, expect, platform=platform, cmdline="crash=running")
+    hang = lambda: [build.guest_module("hang", "mem=16M")]
+    return boot_test(f"crash-running-{platform}", hang, expect, platform=platform, cmdline="crash=running")
 
 
 def watchdog_test(platform: str, smp: int, how: str) -> Test:
