@@ -72,6 +72,7 @@ struct region {
 /* Ascending; complete before the second CPU starts, constant after. */
 static struct region regions[REGIONS_MAX];
 static unsigned region_count;
+static unsigned largest; /* which of them has most of the frames */
 
 static struct {
 	spinlock_t lock;
@@ -99,7 +100,7 @@ static uint64_t pfn_to_pa(uint32_t pfn)
 	return (uint64_t)pfn << PAGE_SHIFT;
 }
 
-static struct page *find_page(uint64_t pfn)
+static struct page *search_page(uint64_t pfn)
 {
 	unsigned lo = 0, hi = region_count;
 
@@ -115,6 +116,14 @@ static struct page *find_page(uint64_t pfn)
 			return &r->pages[pfn - r->first];
 	}
 	return NULL;
+}
+
+static inline struct page *find_page(uint64_t pfn)
+{
+	const struct region *r = &regions[largest];
+
+	/* Below its first frame the difference is large, too. */
+	return pfn - r->first < r->count ? &r->pages[pfn - r->first] : search_page(pfn);
 }
 
 static uint8_t page_state(const struct page *p)
@@ -583,6 +592,8 @@ static void region_add(struct range piece)
 	r->first = (uint32_t)pfn;
 	r->count = (uint32_t)(end - pfn);
 	r->pages = pages;
+	if (r->count > regions[largest].count)
+		largest = region_count;
 	region_count++;
 	spin_lock(&buddy.lock);
 	buddy.total += end - pfn;

@@ -5,11 +5,23 @@
 #include "mm/mmio.h"
 #include "mm/tdp.h"
 
+/* Leaves from the first on of which nobody keeps what they said: how many, up to one that is none. */
+static unsigned zap_forgotten(spte_cell_t *cell, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n && spte_is_present(spte_load(&cell[i])); i++)
+		spte_store(&cell[i], (spte_t){ 0 });
+	return i;
+}
+
 void zap_visit(struct range_walk *walk, struct leaf_run *run)
 {
 	struct leaf_run r = *run; /* in registers: atomic operations do not make it be read again */
+	unsigned i = r.folds ? 0 : zap_forgotten(r.cell, r.count);
 
-	for (unsigned i = 0; i < r.count; i++) {
+	r.gone += i;
+	for (; i < r.count; i++) {
 		spte_t old = spte_load(&r.cell[i]);
 
 		if (spte_is_present(old))
