@@ -192,15 +192,22 @@ void vms_put(struct vm *vm)
 
 /* ---- waiting for the end of all ---------------------------------------------------------- */
 
-/* Nobody could ever resume them: there is no prompt, and none runs that might. */
+/*
+ * Nobody could ever resume them: there is no prompt, and none runs that might.  One whose VM its
+ * keeper is still making is waited for: what became of it is told by its VM.
+ */
 static bool all_are_stuck(void) REQUIRES(vms_lock)
 {
 	unsigned paused = 0;
 
 	for (unsigned i = 0; i < guest_count; i++) {
-		if (guests[i].life.state != LIFE_OFF && guests[i].life.state != LIFE_PAUSED)
+		const struct guest *g = &guests[i];
+
+		if (g->life.state == LIFE_OFF)
+			continue;
+		if (g->life.state != LIFE_PAUSED || !g->vm)
 			return false;
-		paused += guests[i].life.state == LIFE_PAUSED;
+		paused++;
 	}
 	return paused && param.end != 1;
 }
@@ -212,8 +219,7 @@ static void end_the_stuck(void) REQUIRES(vms_lock)
 
 		if (g->life.state != LIFE_PAUSED)
 			continue;
-		if (g->vm)
-			vm_stop_why(g->vm, VM_END_STOPPED, "it is paused, and nobody can resume it");
+		vm_stop_why(g->vm, VM_END_STOPPED, "it is paused, and nobody can resume it");
 		if (!life_ask(&g->life, LIFE_DESTROY))
 			apply(g);
 	}

@@ -151,21 +151,24 @@ def prompt_test(platform: str) -> Test:
 def refused_tests() -> list[Test]:
     """What a module line asks for and cannot have, and a VM that nobody will ever wake."""
 
-    def test(name: str, module: str, says: str) -> Test:
+    def test(name: str, module: str, says: str, beside: tuple[str, ...] = ("hello",)) -> Test:
         def run(work: Path) -> list[Case]:
-            modules = [vm("hello", "bad", module), vm("hello", "hello", "mem=16M")]
-            expect = Expect(code=EXIT_FAILED, end="failed", ktap=("hello",), says=[("says why", says)], never=[LOST])
+            modules = [vm("hello", "bad", module), *(vm("hello", other, "mem=16M") for other in beside)]
+            expect = Expect(code=EXIT_FAILED, end="failed", ktap=beside, says=[("says why", says)], never=[LOST])
             return boot_and_judge(spec("qemu-svm", modules), expect, work)
 
         return Test(f"vms/{name}", run)
 
     error = r"^\[[^]]*\] error: bad"
+    for_good = "^---- bad: stopped: it is paused, and nobody can resume it"
     return [
         test("no-such-cpu", "cpus=7-9", error + ": no CPU of cpus= is up; there are 2"),
         test("no-such-pin", "vcpus=2 vcpu.pin=0,2", error + ": vcpu.pin= names CPU 2"),
         test("too-many-vcpus", "vcpus=65", error + r"\.elf: bad guest option 'vcpus=65': vcpus= takes a number"),
         test("unknown-mmu", "mmu=shadows", error + r"\.elf: bad guest option 'mmu=shadows': mmu= takes"),
-        test("paused-for-good", "paused", "^---- bad: stopped: it is paused, and nobody can resume it"),
+        test("paused-for-good", "paused", for_good),
+        # Found out before its VM has been made.
+        test("paused-alone", "paused", for_good, beside=()),
     ]
 
 
