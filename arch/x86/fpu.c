@@ -20,6 +20,7 @@
 #define FXSAVE_SIZE 512
 #define CPUID1_ECX_XSAVE (1u << 26)
 #define XSTATE_X87 1ul
+#define FCW_INITIAL 0x37f
 
 /* The head of the FXSAVE and XSAVE areas (SDM vol. 1, 10.5.1 and 13.4). */
 struct fpu_area {
@@ -29,7 +30,8 @@ struct fpu_area {
 	uint16_t fop;
 	uint64_t fip, fdp;
 	uint32_t mxcsr, mxcsr_mask;
-	uint8_t registers[480];
+	uint64_t st[8][2];
+	uint8_t others[352];
 	uint64_t xstate_bv; /* XSAVE only, from here on */
 	uint64_t xcomp_bv;
 };
@@ -81,12 +83,9 @@ void *fpu_area_alloc(void)
 		return NULL;
 	struct fpu_area *area = machine_phys_to_virt(pa);
 
-	/* SDM vol. 3A, table 9-1: after RESET; a guest runs FNINIT if it wants another state. */
-	area->fcw = 0x40;
-	area->ftw = 0xff;
+	/* As boot code leaves it, with FNINIT behind it, and as other hypervisors begin. */
+	area->fcw = FCW_INITIAL;
 	area->mxcsr = 0x1f80;
-	if (has_xsave())
-		area->xstate_bv = XSTATE_X87;
 	return area;
 }
 
@@ -94,6 +93,16 @@ void fpu_area_free(void *area)
 {
 	if (area)
 		pages_free(machine_virt_to_phys(area), area_order());
+}
+
+/* SDM vol. 1, 13.6: the state in which XRSTOR puts it without the bit in XSTATE_BV. */
+static bool x87_is_initial(const struct fpu_area *area)
+{
+	uint64_t any = area->fsw | area->ftw | area->fop | area->fip | area->fdp;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(area->st); i++)
+		any |= area->st[i][0] | area->st[i][1];
+	return area->fcw == FCW_INITIAL && !any;
 }
 
 void fpu_guest_load(void *area, uint64_t guest_xcr0)
@@ -107,8 +116,10 @@ void fpu_guest_load(void *area, uint64_t guest_xcr0)
 	xsetbv(0, guest_xcr0);
 }
 
-void fpu_guest_save(void *area, uint64_t *guest_xcr0)
+void fpu_guest_save(void *where, uint64_t *guest_xcr0)
 {
+	struct fpu_area *area = where;
+
 	if (!has_xsave()) {
 		__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
 		return;
@@ -117,4 +128,11 @@ void fpu_guest_save(void *area, uint64_t *guest_xcr0)
 	*guest_xcr0 = xgetbv(0);
 	xsetbv(0, fpu_xcr0_supported());
 	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
+	/*
+	 * QEMU does not track what is in use.  And its XRSTOR of x87 state changes a word of CPU 0's
+	 * without a lock, whatever CPU it is on: few guests use the x87, so few need it.
+	 * See docs/platforms.md.
+	 */
+	if (x87_is_initial(area))
+		area->xstate_bv &= ~XSTATE_X87;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The guest's SSE and AVX registers are its own: they survive exits of every kind.  The
+ * The guest's x87, SSE and AVX registers are its own: they survive exits of every kind, and sleep.  The
  * compiler uses none of them (-mgeneral-regs-only), so they change in asm only.
  */
 #include "tests/guest/lib/guest.h"
 
+#include "tests/guest/lib/apic.h"
 #include "tests/guest/lib/trap.h"
 #include "tests/guest/lib/x86.h"
 
@@ -100,6 +101,76 @@ static void test_mxcsr_and_x87_survive(void)
 	CHECK_EQ(v, 0x400921fb54442d18ull); /* pi, towards zero */
 	mxcsr = 0x1f80;
 	__asm__ volatile("ldmxcsr %0\n\tfninit" : : "m"(mxcsr));
+}
+
+/* FXSAVE64 (SDM vol. 1, 10.5.1): control to FDP, MXCSR, then ST0 to ST7. */
+static uint8_t fx_before[512] __attribute__((aligned(16)));
+static uint8_t fx_after[512] __attribute__((aligned(16)));
+#define FX_X87_SIZE 160
+
+static void x87_initial(void)
+{
+}
+
+static void x87_control_word(void)
+{
+	uint16_t cw = 0x0f7f;
+
+	__asm__ volatile("fldcw %0" : : "m"(cw));
+}
+
+static void x87_registers(void)
+{
+	__asm__ volatile("fldpi\n\tfld1");
+}
+
+/* Nothing is on the stack, and the register is not empty of its number. */
+static void x87_residue(void)
+{
+	__asm__ volatile("fldpi\n\tfstp %st(0)");
+}
+
+/* The number is zero; that it is there is in the tag alone. */
+static void x87_zero(void)
+{
+	__asm__ volatile("fldz");
+}
+
+/* Division by zero, masked: flags in the status word. */
+static void x87_flags(void)
+{
+	__asm__ volatile("fld1\n\tfldz\n\tfdivrp\n\tfstp %st(0)");
+}
+
+/* Long enough for it to lose its processor: one that is about to wake keeps it. */
+static void sleep_once(void)
+{
+	unsigned count = irq.count;
+
+	cli();
+	apic_timer(0x41, APIC_DIVIDE_BY_1, 3000000);
+	while (irq.count == count) {
+		sti_hlt();
+		cli();
+	}
+}
+
+static void test_x87_survives_a_sleep(void)
+{
+	static void (*const states[])(void) = {
+		x87_initial, x87_control_word, x87_registers, x87_residue, x87_zero, x87_flags,
+	};
+
+	apic_begin();
+	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		__asm__ volatile("fninit");
+		states[i]();
+		__asm__ volatile("fxsave64 (%0)" : : "r"(fx_before) : "memory");
+		sleep_once();
+		__asm__ volatile("fxsave64 (%0)" : : "r"(fx_after) : "memory");
+		CHECK(!memcmp(fx_before, fx_after, FX_X87_SIZE));
+	}
+	__asm__ volatile("fninit");
 }
 
 static bool need_xsave(void)
@@ -204,6 +275,7 @@ static void test_task_switched(void)
 static const struct ktap_test tests[] = {
 	KTAP(test_sse_survives),
 	KTAP(test_mxcsr_and_x87_survive),
+	KTAP(test_x87_survives_a_sleep),
 	KTAP(test_xcr0_is_the_guests),
 	KTAP(test_avx_survives),
 	KTAP(test_bad_xcr0_faults),
@@ -214,5 +286,6 @@ int guest_main(void)
 {
 	write_cr0((read_cr0() | CR0_MP | CR0_NE) & ~(CR0_EM | CR0_TS));
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	irq_init();
 	return KTAP_MAIN(tests);
 }
