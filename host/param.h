@@ -35,6 +35,12 @@ struct params {
 
 extern struct params param;
 
+/* param.crash: machine_crash() does these but for the last, which is for a VM's keeper. */
+enum {
+	CRASH_UD = 1, CRASH_PF, CRASH_STACK, CRASH_BUG, CRASH_HANG, CRASH_TEXT, CRASH_EXEC,
+	CRASH_IRQOFF, CRASH_LOCKHOLD, CRASH_RUNNING,
+};
+
 /*
  * Set params to the defaults, then apply a command line (words separated by blanks,
  * "double quotes" keep blanks).  Every bad word is handed to complain() as one sentence

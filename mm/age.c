@@ -32,16 +32,6 @@ struct age_walk {
 	struct shadow_age shadow;
 };
 
-static gfn_t max_gfn(gfn_t a, gfn_t b)
-{
-	return a > b ? a : b;
-}
-
-static gfn_t min_gfn(gfn_t a, gfn_t b)
-{
-	return a < b ? a : b;
-}
-
 static void age_report(struct age_walk *w, gfn_t gfn, unsigned level)
 {
 	gfn_t first = max_gfn(gfn, w->start), last = min_gfn(gfn + level_pages(level), w->end);

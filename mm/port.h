@@ -60,16 +60,7 @@ void port_preempt_disable(void);
 void port_preempt_enable(void);
 bool port_need_resched(void);
 void port_resched(void); /* let others run; no spinning lock held */
-/* Monotonic ticks; instructions under icount. */
-#ifdef PHYLLO_HOSTED
-uint64_t port_clock(void);
-#else
-/* What machine_cycles() is: each fault reads it twice. */
-static inline uint64_t port_clock(void)
-{
-	return __builtin_ia32_rdtsc();
-}
-#endif
+uint64_t port_clock(void); /* monotonic ticks; instructions under icount */
 
 /*
  * Ask the CPU that runs this vCPU to leave guest mode soon.  Does not wait;

@@ -20,16 +20,6 @@
 /* Entries of one page between two looks at who waits. */
 #define RMAP_STEP 64u
 
-static gfn_t max_gfn(gfn_t a, gfn_t b)
-{
-	return a > b ? a : b;
-}
-
-static gfn_t min_gfn(gfn_t a, gfn_t b)
-{
-	return a < b ? a : b;
-}
-
 static struct tdp_iter iter_of(const struct mmu_vm *vm, spte_cell_t *cell, gfn_t gfn, unsigned level)
 {
 	return (struct tdp_iter){

@@ -66,6 +66,16 @@ static inline gfn_t level_gfn_base(gfn_t gfn, unsigned level)
 	return gfn & ~(level_pages(level) - 1);
 }
 
+static inline gfn_t max_gfn(gfn_t a, gfn_t b)
+{
+	return a > b ? a : b;
+}
+
+static inline gfn_t min_gfn(gfn_t a, gfn_t b)
+{
+	return a < b ? a : b;
+}
+
 /* What an access does; also what a mapping permits. */
 enum {
 	ACC_R = 1 << 0,

@@ -100,9 +100,7 @@ static void do_work(struct vm *vm)
 /* crash=running: so that there is something to report. */
 static void check_crash(const struct vm *vm)
 {
-	static const unsigned running = 10; /* its place in the list of crash= */
-
-	if (param.crash == running)
+	if (param.crash == CRASH_RUNNING)
 		panic("crash=running: %s runs", vm->config.name);
 }
 

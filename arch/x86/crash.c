@@ -9,11 +9,6 @@
 #include "host/param.h"
 #include "mm/sync.h"
 
-enum {
-	CRASH_UD = 1, CRASH_PF, CRASH_STACK, CRASH_BUG, CRASH_HANG, CRASH_TEXT, CRASH_EXEC,
-	CRASH_IRQOFF, CRASH_LOCKHOLD,
-};
-
 #define HANG_LIMIT_US 500000
 
 static void crash_pf(void)

@@ -111,6 +111,11 @@ void port_resched(void)
 	machine_irq_restore(flags);
 }
 
+uint64_t port_clock(void)
+{
+	return machine_cycles();
+}
+
 void port_vcpu_kick(struct mmu_vcpu *vcpu)
 {
 	vcpu_kick(container_of(vcpu, struct vcpu, mmu));

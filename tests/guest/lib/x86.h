@@ -104,36 +104,25 @@ static inline void wrmsr(uint32_t msr, uint64_t v)
 			 : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
 }
 
-#define CR_ACCESSORS(n)                                                              \
-	static inline unsigned long read_cr##n(void)                                 \
+/* read_cr0(), write_cr0(), … */
+#define ACCESSORS(reg)                                                               \
+	static inline unsigned long read_##reg(void)                                 \
 	{                                                                            \
 		unsigned long v;                                                     \
-		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory");       \
+		__asm__ volatile("mov %%" #reg ", %0" : "=r"(v) : : "memory");       \
 		return v;                                                            \
 	}                                                                            \
-	static inline void write_cr##n(unsigned long v)                              \
+	static inline void write_##reg(unsigned long v)                              \
 	{                                                                            \
-		__asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory");           \
+		__asm__ volatile("mov %0, %%" #reg : : "r"(v) : "memory");           \
 	}
-CR_ACCESSORS(0)
-CR_ACCESSORS(2)
-CR_ACCESSORS(3)
-CR_ACCESSORS(4)
-
-#define DR_ACCESSORS(n)                                                              \
-	static inline unsigned long read_dr##n(void)                                 \
-	{                                                                            \
-		unsigned long v;                                                     \
-		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(v));                    \
-		return v;                                                            \
-	}                                                                            \
-	static inline void write_dr##n(unsigned long v)                              \
-	{                                                                            \
-		__asm__ volatile("mov %0, %%dr" #n : : "r"(v) : "memory");           \
-	}
-DR_ACCESSORS(0)
-DR_ACCESSORS(6)
-DR_ACCESSORS(7)
+ACCESSORS(cr0)
+ACCESSORS(cr2)
+ACCESSORS(cr3)
+ACCESSORS(cr4)
+ACCESSORS(dr0)
+ACCESSORS(dr6)
+ACCESSORS(dr7)
 
 /* Breakpoint 0 of DR7, and what ends an access to the debug registers. */
 #define DR7_EXECUTE0 0x1ul
