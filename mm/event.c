@@ -41,10 +41,9 @@ void event_note(struct mmu_vm *vm, uint64_t now)
 	e->times++;
 }
 
-uint64_t mmu_events_in_panic(struct mmu_vm *vm, enum mmu_event_ring which,
-			     void (*emit)(void *ctx, const struct mmu_event *e), void *ctx)
+static uint64_t tell(const struct event_ring *ring, void (*emit)(void *ctx, const struct mmu_event *e),
+		     void *ctx)
 {
-	const struct event_ring *ring = &vm->events[which];
 	uint64_t n = ring->count < MMU_EVENTS ? 0 : ring->count - MMU_EVENTS;
 
 	for (; n < ring->count; n++) {
@@ -59,14 +58,22 @@ uint64_t mmu_events_in_panic(struct mmu_vm *vm, enum mmu_event_ring which,
 	return ring->count;
 }
 
+uint64_t mmu_events_in_panic(struct mmu_vm *vm, enum mmu_event_ring which,
+			     void (*emit)(void *ctx, const struct mmu_event *e), void *ctx)
+{
+	return tell(&vm->events[which], emit, ctx);
+}
+
+/* Whoever is told may print it, which takes long. */
 uint64_t mmu_events(struct mmu_vm *vm, enum mmu_event_ring which,
 		    void (*emit)(void *ctx, const struct mmu_event *e), void *ctx)
 {
-	mmu_glance_lock(vm);
-	uint64_t count = mmu_events_in_panic(vm, which, emit, ctx);
+	struct event_ring ring;
 
+	mmu_glance_lock(vm);
+	ring = vm->events[which];
 	mmu_glance_unlock(vm);
-	return count;
+	return tell(&ring, emit, ctx);
 }
 
 enum mmu_op mmu_lock_holder(struct mmu_vm *vm, gfn_t *gfn)

@@ -137,7 +137,7 @@ struct mmu_event {
 };
 
 struct mmu_vm;
-/* The last MMU_EVENTS of them, the newest last, under mmu_lock for read.  Returns how many there were. */
+/* The last MMU_EVENTS of them, the newest last, without a lock held by then.  Returns how many there were. */
 uint64_t mmu_events(struct mmu_vm *vm, enum mmu_event_ring which,
 		    void (*emit)(void *ctx, const struct mmu_event *e), void *ctx);
 /* The same when all processors but this one stand still, wherever that may be: without the lock. */

@@ -195,9 +195,33 @@ static void test_read_beside(void)
 	world_close(&w);
 }
 
+/* Whoever is told prints it, which takes long. */
+static void check_let_go(void *ctx, const struct mmu_event *e)
+{
+	unsigned *told = ctx;
+
+	CHECK_EQ(atomic_load(&w.vm->mmu_lock.state) & RW_READERS, atomic_load(&w.vm->mmu_lock.left));
+	if (!(*told)++)
+		for (unsigned i = 0; i < 2 * MMU_EVENTS; i++)
+			stay(MMU_OP_UNMAP, i, 1);
+}
+
+static void test_told_without_lock(void)
+{
+	unsigned told = 0;
+
+	world_open(&w, VARIANT, CHUNK);
+	for (uint64_t i = 0; i < MMU_EVENTS; i++)
+		stay(MMU_OP_MIGRATE, i, 2);
+	mmu_events(w.vm, MMU_EVENTS_OPS, check_let_go, &told);
+	CHECK_EQ(told, MMU_EVENTS);
+	world_close(&w);
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_operations), KTAP(test_rings), KTAP(test_oldest_goes), KTAP(test_same_again),
 	KTAP(test_yield), KTAP(test_in_the_middle), KTAP(test_read_beside),
+	KTAP(test_told_without_lock),
 };
 
 int main(int argc, char **argv)
