@@ -145,6 +145,13 @@ void latency_full_text(unsigned kind, const struct mmu_latency *l, uint64_t per_
 
 /* ---- what was done last ---------------------------------------------------------------- */
 
+uint64_t event_us(const struct mmu_event *e, const struct event_clocks *now)
+{
+	int64_t ago = (int64_t)(now->ticks - e->when) / (int64_t)now->per_us;
+
+	return ago < (int64_t)now->us ? now->us - (uint64_t)ago : 0;
+}
+
 void event_text(char *out, size_t size, const struct mmu_event *e, uint64_t us)
 {
 	char what[64], times[32] = "";

@@ -26,6 +26,12 @@ void latency_summary_text(char *out, size_t size, unsigned kind, const struct mm
 void latency_full_text(unsigned kind, const struct mmu_latency *l, uint64_t per_us,
 		       void (*emit)(void *ctx, const char *line), void *ctx);
 
+/* Two clocks at one moment, mm/'s and that of the log, and the rate of the first, which is not 0. */
+struct event_clocks {
+	uint64_t ticks, us, per_us;
+};
+/* When an event was, on the clock of the log: before or after that moment. */
+uint64_t event_us(const struct mmu_event *e, const struct event_clocks *now);
 /* One of what was done last; us: when, on the clock of the log. */
 void event_text(char *out, size_t size, const struct mmu_event *e, uint64_t us);
 /* What holds the lock now. */

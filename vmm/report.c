@@ -225,7 +225,7 @@ static void report_latencies(struct block *b, struct vm *vm)
 
 struct event_list {
 	struct block *block;
-	uint64_t cycles, us, per_us; /* now, on either clock */
+	struct event_clocks now;
 };
 
 static void emit_event(void *ctx, const struct mmu_event *e)
@@ -233,7 +233,7 @@ static void emit_event(void *ctx, const struct mmu_event *e)
 	const struct event_list *l = ctx;
 	char line[LATENCY_LINE];
 
-	event_text(line, sizeof(line), e, l->us - MIN(l->us, (l->cycles - e->when) / l->per_us));
+	event_text(line, sizeof(line), e, event_us(e, &l->now));
 	block_printf(l->block, "    %s\n", line);
 }
 
@@ -247,7 +247,10 @@ static void report_rings(struct block *b, struct vm *vm, read_events_fn *read)
 		[MMU_EVENTS_VCPUS] = "faults and changes of tables under the lock",
 		[MMU_EVENTS_WORKER] = "steps of the worker",
 	};
-	struct event_list l = { b, machine_cycles(), machine_us(), MAX(machine_cycles_per_us(), 1ul) };
+	struct event_list l = {
+		.block = b,
+		.now = { machine_cycles(), machine_us(), MAX(machine_cycles_per_us(), 1ul) },
+	};
 	char line[LATENCY_LINE];
 	gfn_t gfn;
 

@@ -137,9 +137,25 @@ static void test_events(void)
 	CHECK_STR(line, "under way: nothing");
 }
 
+/* A VM that runs goes on while its events are printed. */
+static void test_event_times(void)
+{
+	const struct event_clocks now = { .ticks = 50000, .us = 100, .per_us = 10 };
+	struct mmu_event e = { .when = 49500 };
+
+	CHECK_EQ(event_us(&e, &now), 50);
+	e.when = 50000;
+	CHECK_EQ(event_us(&e, &now), 100);
+	e.when = 50070;
+	CHECK_EQ(event_us(&e, &now), 107);
+	e.when = 10;
+	CHECK_EQ(event_us(&e, &now), 0);
+}
+
 static const struct ktap_test tests[] = {
 	KTAP(test_time), KTAP(test_percentile), KTAP(test_words), KTAP(test_summary),
 	KTAP(test_histogram), KTAP(test_events),
+	KTAP(test_event_times),
 };
 
 int main(int argc, char **argv)
