@@ -6,6 +6,9 @@
  * the write lock only, so none is freed under a copy.  What the guest does to the bytes
  * meanwhile is its business; aligned words are moved in one piece, as a processor
  * would, so that a page-table entry is never read torn.
+ *
+ * A guest table that is shadowed is written, and its shadows brought up to date, in one hold of mmu_lock for
+ * write: a vCPU that has seen the new entry and says so (INVLPG, CR3) must not get by with the old one.
  */
 #include "mm/guest_table.h"
 
@@ -61,18 +64,16 @@ static void copy_bytes(void *guest, unsigned char *buf, uint64_t n, bool to_gues
 	}
 }
 
-/* -ENOENT: no page there yet. */
-static int copy_if_backed(struct guest_copy *c, gpa_t gpa, unsigned char *buf, uint64_t n)
+static int copy_locked(struct guest_copy *c, gpa_t gpa, unsigned char *buf, uint64_t n)
+	REQUIRES_SHARED(c->vm->mmu_lock)
 {
 	struct mmu_vm *vm = c->vm;
 	gfn_t gfn = gpa >> PAGE_SHIFT;
-	struct mmu_reading r = MMU_READING(COPY, gfn, 1);
-	struct backing_page page;
-
-	mmu_read_lock(vm, &r);
 	const struct memslot *slot = memslot_find(vm, gfn);
+	struct backing_page page;
 	int err = -EFAULT;
 
+	assert_held_read(&vm->mmu_lock);
 	if (slot && (c->kind != COPY_WRITE || (memslot_access(slot) & ACC_W)))
 		err = backing_lookup_in(vm, slot, gfn, &page);
 	/* What belongs to a device is the guest's alone: we may not even have it mapped. */
@@ -86,8 +87,33 @@ static int copy_if_backed(struct guest_copy *c, gpa_t gpa, unsigned char *buf, u
 		if (c->kind != COPY_READ)
 			dirty_mark(vm, gfn);
 	}
-	mmu_read_unlock(vm, &r);
 	return err;
+}
+
+static int copy_to_table(struct guest_copy *c, gpa_t gpa, unsigned char *buf, uint64_t n)
+{
+	mmu_write_lock(c->vm, MMU_OP_TABLE_WRITE, gpa >> PAGE_SHIFT, 1);
+	int err = copy_locked(c, gpa, buf, n);
+
+	shadow_written(c->vm, gpa, n);
+	mmu_write_unlock(c->vm);
+	return err;
+}
+
+/* -ENOENT: no page there yet. */
+static int copy_if_backed(struct guest_copy *c, gpa_t gpa, unsigned char *buf, uint64_t n)
+{
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+	struct mmu_reading r = MMU_READING(COPY, gfn, 1);
+	int err = 0;
+
+	mmu_read_lock(c->vm, &r);
+	bool table = c->kind != COPY_READ && shadow_has_table(c->vm, gfn);
+
+	if (!table)
+		err = copy_locked(c, gpa, buf, n);
+	mmu_read_unlock(c->vm, &r);
+	return table ? copy_to_table(c, gpa, buf, n) : err;
 }
 
 /* Bring the page that is missing. */
@@ -133,11 +159,7 @@ static int guest_copy(struct mmu_vm *vm, gpa_t gpa, void *buf, uint64_t size, en
 		uint64_t room = PAGE_SIZE - (gpa & ~PAGE_MASK);
 		uint64_t n = size < room ? size : room;
 
-		if (kind != COPY_READ)
-			shadow_write_begins(vm);
 		err = copy_in_page(&c, gpa, p, n);
-		if (kind != COPY_READ)
-			shadow_written(vm, gpa, n);
 		gpa += n;
 		p += n;
 		size -= n;
@@ -178,31 +200,56 @@ static bool cmpxchg_word(void *at, unsigned size, uint64_t old, uint64_t new)
 	}
 }
 
-int guest_cmpxchg(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uint64_t new)
+static int cmpxchg_locked(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uint64_t new)
+	REQUIRES_SHARED(vm->mmu_lock)
 {
 	gfn_t gfn = gpa >> PAGE_SHIFT;
-	struct mmu_reading r = MMU_READING(COPY, gfn, 1);
+	const struct memslot *slot = memslot_find(vm, gfn);
 	int err = -EFAULT;
 
-	mmu_read_lock(vm, &r);
-	const struct memslot *slot = memslot_find(vm, gfn);
+	assert_held_read(&vm->mmu_lock);
 	unsigned char *page = slot && (memslot_access(slot) & ACC_W) ? guest_page_va(vm, gfn) : NULL;
 
 	if (page)
 		err = cmpxchg_word(page + (gpa & ~PAGE_MASK), size, old, new) ? 0 : -EAGAIN;
 	if (!err)
 		dirty_mark(vm, gfn);
+	return err;
+}
+
+int guest_cmpxchg(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uint64_t new)
+{
+	struct mmu_reading r = MMU_READING(COPY, gpa >> PAGE_SHIFT, 1);
+
+	mmu_read_lock(vm, &r);
+	int err = cmpxchg_locked(vm, gpa, size, old, new);
+
 	mmu_read_unlock(vm, &r);
+	return err;
+}
+
+static int cmpxchg_in_table(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uint64_t new)
+{
+	mmu_write_lock(vm, MMU_OP_TABLE_WRITE, gpa >> PAGE_SHIFT, 1);
+	int err = cmpxchg_locked(vm, gpa, size, old, new);
+
+	shadow_written(vm, gpa, size);
+	mmu_write_unlock(vm);
 	return err;
 }
 
 int mmu_cmpxchg_guest(struct mmu_vm *vm, gpa_t gpa, unsigned size, uint64_t old, uint64_t new)
 {
-	shadow_write_begins(vm);
-	int err = guest_cmpxchg(vm, gpa, size, old, new);
+	struct mmu_reading r = MMU_READING(COPY, gpa >> PAGE_SHIFT, 1);
+	int err = 0;
 
-	shadow_written(vm, gpa, size);
-	return err;
+	mmu_read_lock(vm, &r);
+	bool table = shadow_has_table(vm, gpa >> PAGE_SHIFT);
+
+	if (!table)
+		err = cmpxchg_locked(vm, gpa, size, old, new);
+	mmu_read_unlock(vm, &r);
+	return table ? cmpxchg_in_table(vm, gpa, size, old, new) : err;
 }
 
 int mmu_read_guest(struct mmu_vm *vm, gpa_t gpa, void *buf, uint64_t size)

@@ -69,7 +69,6 @@ struct mmu_shadow {
 	uint64_t ways;                 /* moves on when a way through the pages may lead elsewhere */
 	_Atomic uint64_t generation;   /* pages of an older one are obsolete: zap-all */
 	uint32_t max;                  /* pages */
-	_Atomic unsigned writing;      /* hypervisor's writes that shadow_written() was not told of yet */
 };
 
 #define SHADOW_PREVIOUS 3u
@@ -230,9 +229,15 @@ void shadow_sync_open(struct mmu_vm *vm) REQUIRES(vm->mmu_lock);
 void shadow_sync_all(struct mmu_vm *vm) REQUIRES(vm->mmu_lock);
 void shadow_unsync_remove(struct shadow_page *page);
 
-/* The hypervisor is about to write to guest memory; it wrote n bytes at gpa, or nothing. */
-void shadow_write_begins(struct mmu_vm *vm);
-void shadow_written(struct mmu_vm *vm, gpa_t gpa, uint64_t n) EXCLUDES(vm->mmu_lock);
+/* Is gfn a guest table with shadows?  Then shadow_written() has to be told of a write, in the same hold. */
+static inline bool shadow_has_table(const struct mmu_vm *vm, gfn_t gfn)
+	REQUIRES_SHARED(vm->mmu_lock)
+{
+	return vm->shadow && shadow_first(vm, gfn);
+}
+
+/* The hypervisor wrote n bytes at gpa, or nothing. */
+void shadow_written(struct mmu_vm *vm, gpa_t gpa, uint64_t n) REQUIRES(vm->mmu_lock);
 
 /* ---- roots: shadow_root.c ------------------------------------------------------------------- */
 

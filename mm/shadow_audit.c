@@ -124,9 +124,7 @@ static void check_sync(struct audit *a, const struct shadow_page *page)
 	if (page->unsync || page->role.direct || !shadow_is_current(a->vm, page))
 		return;
 	check_protected(a, page);
-	/* A write of the hypervisor's is on its way to the entries. */
-	if (!atomic_load_explicit(&a->vm->shadow->writing, memory_order_relaxed))
-		check_agrees(a, page);
+	check_agrees(a, page);
 }
 
 static unsigned refs_of(const struct shadow_root *root, const struct shadow_page *page)

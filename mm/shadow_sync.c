@@ -14,7 +14,6 @@
 #include "mm/shadow.h"
 
 #include "mm/leaf.h"
-#include "mm/lock.h"
 
 /* Writes seen to a table before we take it for something else, or for one being torn down. */
 #define FLOOD_WRITES 3u
@@ -272,7 +271,7 @@ static bool is_flooded(struct mmu_vm *vm, struct shadow_page *page)
 	return ++page->writes >= FLOOD_WRITES;
 }
 
-static void written_locked(struct mmu_vm *vm, gpa_t gpa, uint64_t n) REQUIRES(vm->mmu_lock)
+void shadow_written(struct mmu_vm *vm, gpa_t gpa, uint64_t n)
 {
 	struct shadow_page *page = shadow_first(vm, gpa >> PAGE_SHIFT), *next;
 	unsigned from = gpa & ~PAGE_MASK;
@@ -289,24 +288,4 @@ static void written_locked(struct mmu_vm *vm, gpa_t gpa, uint64_t n) REQUIRES(vm
 		shadow_zap(vm, page);
 	}
 	shadow_settle(vm);
-}
-
-void shadow_write_begins(struct mmu_vm *vm)
-{
-	/* Relaxed: for the audit, which holds mmu_lock, as the write does. */
-	if (vm->shadow)
-		atomic_fetch_add_explicit(&vm->shadow->writing, 1, memory_order_relaxed);
-}
-
-void shadow_written(struct mmu_vm *vm, gpa_t gpa, uint64_t n)
-{
-	if (!vm->shadow)
-		return;
-	/* Relaxed: a page made since then was made of what the caller wrote. */
-	if (stat_read(vm, shadow_pages)) {
-		mmu_write_lock(vm, MMU_OP_TABLE_WRITE, gpa >> PAGE_SHIFT, 1);
-		written_locked(vm, gpa, n);
-		mmu_write_unlock(vm);
-	}
-	atomic_fetch_sub_explicit(&vm->shadow->writing, 1, memory_order_relaxed);
 }

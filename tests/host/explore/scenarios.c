@@ -55,5 +55,11 @@ const struct explore_scenario *const explore_scenarios[] = {
 	&scenario_shadow_close,
 	&scenario_shadow_protect,
 	&scenario_shadow_zap_all,
+	&scenario_tell_entry,
+	&scenario_tell_close,
+	&scenario_tell_zap,
+	&scenario_tell_switch,
+	&scenario_tell_host,
+	&scenario_tell_link,
 	NULL,
 };

@@ -54,6 +54,15 @@ extern const struct explore_scenario scenario_shadow_close;
 extern const struct explore_scenario scenario_shadow_protect;
 extern const struct explore_scenario scenario_shadow_zap_all;
 extern const struct explore_scenario scenario_rmap_walk;
+
+/* scenarios_tell.c */
+extern const struct explore_scenario scenario_tell_entry;
+extern const struct explore_scenario scenario_tell_close;
+extern const struct explore_scenario scenario_tell_zap;
+extern const struct explore_scenario scenario_tell_switch;
+extern const struct explore_scenario scenario_tell_host;
+extern const struct explore_scenario scenario_tell_link;
+
 /* scenarios_rare.c */
 extern const struct explore_scenario scenario_fault_unmap_1g;
 extern const struct explore_scenario scenario_disallow_fault;
