@@ -125,7 +125,6 @@ void guests_run(void)
 		return;
 	}
 	stage_enter("guests");
-	for (struct guest *g = vms_next(NULL); g; g = vms_next(g))
-		vms_start_at_boot(g);
+	vms_start_all_at_boot();
 	vms_wait();
 }

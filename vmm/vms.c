@@ -113,17 +113,30 @@ int vms_ask(struct guest *g, enum life_op op)
 }
 
 /* One that begins paused is so before anybody can run it. */
-void vms_start_at_boot(struct guest *g)
+static void start_at_boot(struct guest *g) REQUIRES(vms_lock)
 {
 	if (g->config.off)
 		return;
-	spin_lock(&vms_lock);
 	int err = ask(g, LIFE_START);
 
 	if (!err && g->config.paused)
 		err = ask(g, LIFE_PAUSE);
 	if (!err)
 		apply(g);
+}
+
+void vms_start_at_boot(struct guest *g)
+{
+	spin_lock(&vms_lock);
+	start_at_boot(g);
+	spin_unlock(&vms_lock);
+}
+
+void vms_start_all_at_boot(void)
+{
+	spin_lock(&vms_lock);
+	for (unsigned i = 0; i < guest_count; i++)
+		start_at_boot(&guests[i]);
 	spin_unlock(&vms_lock);
 }
 

@@ -55,6 +55,8 @@ struct guest *vms_next(const struct guest *g); /* NULL: the first; -> NULL behin
 int vms_ask(struct guest *g, enum life_op op);
 /* As its configuration says: running, paused before it has run, or not at all. */
 void vms_start_at_boot(struct guest *g);
+/* At once: none of them finds another off that is about to be started. */
+void vms_start_all_at_boot(void);
 /* Ctrl-C: all that live end, as failures. */
 void vms_stop_all(void);
 void vms_info(struct guest *g, struct vms_info *out);

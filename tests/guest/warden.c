@@ -69,6 +69,16 @@ static void wait_for(uint64_t id, unsigned state)
 	}
 }
 
+/* After a start, or a resume of one that began paused: it may still be in the making. */
+static void wait_until_made(uint64_t id)
+{
+	for (unsigned i = 0; !info_of(id).used_pages; i++) {
+		if (i == YIELDS_MAX)
+			guest_die("VM %u is not made", (unsigned)id);
+		hypercall(PHYLLO_HC_YIELD, 0, 0, 0, 0);
+	}
+}
+
 /* It runs if it makes hypercalls. */
 static void wait_for_progress(uint64_t id)
 {
@@ -145,6 +155,7 @@ static void test_memory_of_another(void)
 	uint64_t bytes = info_of(victim).memory;
 
 	CHECK_EQ(vm_control(victim, PHYLLO_VM_RESUME), 0);
+	wait_until_made(victim);
 	wait_for_progress(victim);
 	for (uint32_t i = 0; i < rounds; i++) {
 		unsigned flags = i & 1 ? PHYLLO_MAY_BLOCK : 0;
@@ -214,8 +225,7 @@ static void test_destroy(void)
 	CHECK_EQ(vm_control(victim, PHYLLO_VM_RESUME), PHYLLO_ENOENT);
 	CHECK_EQ(vm_control(victim, PHYLLO_VM_DESTROY), PHYLLO_ENOENT);
 	CHECK_EQ(vm_control(victim, PHYLLO_VM_RESTART), 0);
-	for (unsigned n = 0; !info_of(victim).used_pages && n < YIELDS_MAX; n++)
-		hypercall(PHYLLO_HC_YIELD, 0, 0, 0, 0);
+	wait_until_made(victim);
 	wait_for_progress(victim);
 	CHECK_EQ(info_of(victim).starts, i.starts + 1);
 	/* Paused, it can be ended as well. */
