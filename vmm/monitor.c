@@ -8,6 +8,7 @@
 #include "host/pages.h"
 #include "host/param.h"
 #include "host/sched.h"
+#include "lib/printf.h"
 #include "lib/string.h"
 #include "lib/util.h"
 #include "mm/errno.h"
@@ -23,18 +24,21 @@
 
 /* ---- commands on VMs ------------------------------------------------------------------ */
 
+/* At once: guests print in between, and each line of theirs begins a new one. */
 static void show_vm(struct guest *g)
 {
 	static const char *const states[] = { "off", "running", "paused", "ending" };
 	struct vms_info info;
+	char use[80] = "";
 
 	vms_info(g, &info);
-	log_rawf("  %2u %-20s %-8s %2u vCPU%s %5lu MiB", g->id, g->config.name, states[info.state],
-		 g->config.vcpus, g->config.vcpus == 1 ? ", " : "s,", g->config.mem >> 20);
 	if (info.us)
-		log_rawf(", %lu KiB in use, %lu %% of a CPU", info.used_pages * 4,
-			 info.cpu_us * 100 / info.us);
-	log_rawf(", started %u time%s%s\n", info.starts, &"s"[info.starts == 1], g->config.privileged ? ", privileged" : "");
+		lib_snprintf(use, sizeof(use), ", %lu KiB in use, %lu %% of a CPU",
+			     info.used_pages * 4, info.cpu_us * 100 / info.us);
+	log_rawf("  %2u %-20s %-8s %2u vCPU%s %5lu MiB%s, started %u time%s%s\n", g->id,
+		 g->config.name, states[info.state], g->config.vcpus,
+		 g->config.vcpus == 1 ? ", " : "s,", g->config.mem >> 20, use, info.starts,
+		 &"s"[info.starts == 1], g->config.privileged ? ", privileged" : "");
 }
 
 static void cmd_vms(const char *arg)

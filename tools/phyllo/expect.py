@@ -113,19 +113,25 @@ class Dialogue:
     """Somebody at the prompt: waits for a pattern in what comes, types, waits for the next."""
 
     steps: Sequence[tuple[str, str]]  # pattern, keys
+    again: Sequence[tuple[str, str]] = ()  # what may come instead, and the keys to ask once more
     text: str = ""
     done: int = 0
+
+    def answer(self, pattern: str, keys: str, keyboard: int) -> bool:
+        """False: it has not come."""
+        found = re.search(pattern, self.text, re.MULTILINE)
+        if found:
+            self.text = self.text[found.end() :]
+            os.write(keyboard, keys.encode())
+        return bool(found)
 
     def hear(self, data: bytes, keyboard: int) -> None:
         self.text += data.decode("utf-8", "replace").replace("\r", "")
         while self.done < len(self.steps):
-            pattern, keys = self.steps[self.done]
-            found = re.search(pattern, self.text, re.MULTILINE)
-            if not found:
+            if self.answer(*self.steps[self.done], keyboard):
+                self.done += 1
+            elif not any(self.answer(*other, keyboard) for other in self.again):
                 return
-            self.text = self.text[found.end() :]
-            self.done += 1
-            os.write(keyboard, keys.encode())
 
     def cases(self) -> list[Case]:
         return [
@@ -134,9 +140,15 @@ class Dialogue:
         ]
 
 
-def boot_with_dialogue(spec: BootSpec, expect: Expect, steps: Sequence[tuple[str, str]], work: Path) -> list[Case]:
+def boot_with_dialogue(
+    spec: BootSpec,
+    expect: Expect,
+    steps: Sequence[tuple[str, str]],
+    work: Path,
+    again: Sequence[tuple[str, str]] = (),
+) -> list[Case]:
     """The same with keys."""
-    dialogue = Dialogue(steps)
+    dialogue = Dialogue(steps, again)
     listen, keyboard = os.pipe()
     try:
         result = boot(

@@ -150,6 +150,8 @@ def prompt_test(platform: str) -> Test:
     for name, following in zip(names, (*(f"run {name}" for name in names[1:]), "vms")):
         steps.append((then(rf"{name}\| ok 1 test_scenario[\s\S]*---- {name}: ended with code 0"), f"{following}\r"))
     steps.append((then(rf" {names[-1]} +off .* started 1 time"), "quit\r"))
+    # Behind its report its memory is freed, and that may take longer than the prompt does to come back.
+    again = [(then(rf" {names[-1]} +ending "), "vms\r")]
 
     def run(work: Path) -> list[Case]:
         modules = [
@@ -158,7 +160,7 @@ def prompt_test(platform: str) -> Test:
             for module in scenario.modules(scenario.read(path), later=True)
         ]  # fmt: skip
         boot_spec = spec(platform, modules, "end=prompt", tty=True)
-        return boot_with_dialogue(boot_spec, Expect(), steps, work)
+        return boot_with_dialogue(boot_spec, Expect(), steps, work, again)
 
     return Test(f"{platform}/scenario-prompt", run)
 
