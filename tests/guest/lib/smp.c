@@ -121,6 +121,7 @@ static bool smp_trap(struct trap_frame *f)
 	if (f->vector == VEC_VE && c->ve)
 		return take_ve(c, f);
 	if (f->vector == SMP_WAKE_VECTOR) {
+		c->woken = true;
 		apic_write(APIC_EOI, 0);
 		return true;
 	}
@@ -258,7 +259,10 @@ void smp_let_others_step(unsigned steps)
 		spin_wait(&s);
 }
 
-/* Interrupts are off, and on in HLT only. */
+/*
+ * Interrupts are off, and on in HLT only.  A job begins behind its wake: one that is still on its way
+ * would end a sleep of the job's own.
+ */
 static _Noreturn void run_jobs(struct cpu *c)
 {
 	unsigned last = atomic_load(&c->job_given);
@@ -266,10 +270,11 @@ static _Noreturn void run_jobs(struct cpu *c)
 	for (;;) {
 		unsigned number = atomic_load(&c->job_given);
 
-		if (number == last) {
+		if (number == last || !c->woken) {
 			sti_hlt();
 			continue;
 		}
+		c->woken = false;
 		last = number;
 		job.fn(job.arg);
 		cli();
@@ -297,6 +302,7 @@ void smp_ap_main(unsigned id)
 	set_gs(c);
 	c->ve = NULL;
 	cpu_apic_begin();
+	c->woken = false;
 	atomic_fetch_add(&c->online, 1);
 	run_jobs(c);
 }

@@ -32,6 +32,7 @@ struct cpu {
 	unsigned id;
 	_Atomic unsigned online;   /* counts its starts */
 	_Atomic unsigned job_given, job_done;
+	volatile bool woken;       /* by SMP_WAKE_VECTOR, since its last job began */
 	uint64_t random;           /* state of cpu_random() */
 	_Atomic uint64_t progress; /* for the job to use; zeroed before each */
 	struct irq_log irq;
