@@ -105,7 +105,7 @@ guests: $(GUESTS)
 
 SCHED_SRCS  := $(foreach f,runqueue sched thread timer,host/$f.c)
 HOSTED_SRCS := $(filter-out lib/string.c,$(wildcard lib/*.c)) $(wildcard mm/*.c) $(wildcard boot/parse*.c) \
-               $(wildcard vmm/load/*.c) vmm/decode.c vmm/decode_table.c $(wildcard vmm/emulate*.c) vmm/insn.c vmm/inject.c vmm/realmode.c vmm/vm_config.c vmm/life.c vmm/guest_console.c vmm/latency_text.c vmm/ipi.c vmm/lapic.c vmm/lapic_timer.c vmm/pic.c \
+               $(wildcard vmm/load/*.c) vmm/decode.c vmm/decode_table.c $(wildcard vmm/emulate*.c) vmm/insn.c vmm/inject.c vmm/realmode.c vmm/vm_config.c vmm/life.c vmm/guest_console.c vmm/latency_text.c vmm/intr.c vmm/ipi.c vmm/lapic.c vmm/lapic_timer.c vmm/pic.c vmm/signal.c \
                $(foreach f,controls state paging event exit dump,arch/x86/svm/svm_$f.c) \
                $(foreach f,controls exit segment event state paging real check dump log,arch/x86/vmx/vmx_$f.c) host/param.c host/log.c host/acpi.c host/pages.c host/object.c \
                $(SCHED_SRCS) tests/host/explore/coroutine.c \

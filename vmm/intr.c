@@ -54,13 +54,14 @@ void intr_post_vector(struct vcpu *vcpu, uint8_t vector)
 }
 
 /* Whoever takes INTR_START away, the vCPU or an INIT, lets the next one have vcpu->start. */
-static void replace(struct vcpu *vcpu, uint32_t mask, uint32_t events)
+static uint32_t replace(struct vcpu *vcpu, uint32_t mask, uint32_t events)
 {
 	uint32_t taken;
 
 	carry_out(vcpu, signal_replace(&vcpu->signal, &vcpu->mmu, mask, events, &taken));
 	if (taken & INTR_START)
 		atomic_store_explicit(&vcpu->start.claimed, false, memory_order_release);
+	return taken;
 }
 
 void intr_post_startup(struct vcpu *vcpu, uint8_t vector)
@@ -68,9 +69,20 @@ void intr_post_startup(struct vcpu *vcpu, uint8_t vector)
 	replace(vcpu, INTR_VECTOR_MASK, INTR_STARTUP | (uint32_t)vector << INTR_VECTOR_SHIFT);
 }
 
+static void init_is_done(struct vcpu *vcpu)
+{
+	/* release: pairs with the load in intr_post_start(), which finds that it waits */
+	atomic_fetch_sub_explicit(&vcpu->start.inits, 1, memory_order_release);
+}
+
+/* One that was posted already, and not taken, is this one. */
 void intr_post_init(struct vcpu *vcpu)
 {
-	replace(vcpu, INTR_VECTOR_MASK | INTR_STARTUP | INTR_START, INTR_INIT);
+	const uint32_t mask = INTR_VECTOR_MASK | INTR_STARTUP | INTR_START | INTR_INIT;
+
+	atomic_fetch_add_explicit(&vcpu->start.inits, 1, memory_order_relaxed);
+	if (replace(vcpu, mask, INTR_INIT) & INTR_INIT)
+		init_is_done(vcpu);
 }
 
 int intr_post_start(struct vcpu *vcpu, uint32_t entry, uint32_t arg)
@@ -78,8 +90,9 @@ int intr_post_start(struct vcpu *vcpu, uint32_t entry, uint32_t arg)
 	/* acquire: pairs with the release of who had it before, whose start is seen below */
 	if (atomic_exchange_explicit(&vcpu->start.claimed, true, memory_order_acquire))
 		return -EBUSY;
-	if (atomic_load_explicit(&vcpu->activity, memory_order_relaxed) != VCPU_WAITING &&
-	    !(atomic_load_explicit(&vcpu->signal.events, memory_order_relaxed) & INTR_INIT)) {
+	/* INITs first: of one that is being carried out neither its event nor the activity tells. */
+	if (!atomic_load_explicit(&vcpu->start.inits, memory_order_acquire) &&
+	    atomic_load_explicit(&vcpu->activity, memory_order_relaxed) != VCPU_WAITING) {
 		atomic_store_explicit(&vcpu->start.claimed, false, memory_order_release);
 		return -EBUSY;
 	}
@@ -255,6 +268,7 @@ static void take_init(struct vcpu *vcpu)
 	intr_apic_changed(vcpu);
 	vcpu->inject.valid = false;
 	set_activity(vcpu, VCPU_WAITING);
+	init_is_done(vcpu);
 }
 
 static void take_start(struct vcpu *vcpu)

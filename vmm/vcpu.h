@@ -85,6 +85,7 @@ struct vcpu {
 	uint64_t alarm_at;       /* what it was set to, until INTR_TIMER; LAPIC_NEVER: not at all */
 	struct {
 		_Atomic bool claimed; /* by one that will post INTR_START, until that is taken */
+		_Atomic unsigned inits; /* posted or about to be, and not carried out yet */
 		uint32_t entry, arg;
 	} start;
 	uint64_t xcr0;          /* the guest's */
