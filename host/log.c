@@ -262,7 +262,7 @@ void log_rawf(const char *fmt, ...)
 	va_start(ap, fmt);
 	n = lib_vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_raw(text, MIN(n, sizeof(text) - 1));
+	log_lines(text, MIN(n, sizeof(text) - 1));
 }
 
 static unsigned record_lines(const struct record *r)

@@ -34,9 +34,9 @@ void log_vprintf(enum log_level level, const char *fmt, va_list ap);
 
 /* Bytes as they are, no stamp, no level: guest output, the summary, the prompt. */
 void log_raw(const char *s, size_t n);
-__attribute__((format(printf, 1, 2))) void log_rawf(const char *fmt, ...);
 /* The same for whole lines: they begin on a line of their own, and are not torn by others'. */
 void log_lines(const char *s, size_t n);
+__attribute__((format(printf, 1, 2))) void log_rawf(const char *fmt, ...);
 /* Lines end up behind a prompt, which is then shown again: is the last byte a newline? */
 bool log_at_line_start(void);
 

@@ -89,6 +89,9 @@ static void long_line_child(void)
 	seen_len = 0;
 	log_rawf("%s", text);
 	EXPECT(seen_len == 511);
+	/* Its last byte was no newline: a prompt stands there. */
+	log_rawf("next\n");
+	EXPECT(seen_len == 517 && !strcmp(seen + 511, "\nnext\n"));
 }
 
 /* The ring keeps whole lines, the newest ones, however often it has run over. */
