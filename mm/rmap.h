@@ -12,6 +12,9 @@
  * the bit; to walk it takes either.  So who ages pages needs the bit only, and is shut out just
  * while an entry comes or goes.  An empty rmap is not locked: who may walk it has nothing to
  * walk, and who may fill it has mmu_lock.
+ *
+ * A table is freed when all its entries have left their rmaps.  So an rmap that is locked keeps the whole
+ * tables that its entries lie in.
  */
 #pragma once
 
@@ -120,6 +123,12 @@ static inline void rmap_unlock_readonly(struct rmap *rmap, uintptr_t word)
 	 */
 	if (word)
 		atomic_store_explicit(&rmap->word, word, memory_order_release);
+}
+
+/* Has it this entry and no other?  One that somebody has locked says no. */
+static inline bool rmap_has_only(const struct rmap *rmap, const spte_cell_t *cell)
+{
+	return atomic_load_explicit(&rmap->word, memory_order_relaxed) == (uintptr_t)cell;
 }
 
 /* ---- walking from a word --------------------------------------------------------------------- */

@@ -50,6 +50,8 @@ const struct explore_scenario *const explore_scenarios[] = {
 	&scenario_thread_affinity,
 	&scenario_rmap_walk,
 	&scenario_shadow_age_zap,
+	&scenario_shadow_age_another,
+	&scenario_shadow_age_tables,
 	&scenario_shadow_aliases,
 	&scenario_shadow_sync,
 	&scenario_shadow_close,

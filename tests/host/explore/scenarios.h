@@ -48,6 +48,8 @@ extern const struct explore_scenario scenario_protect_write;
 
 /* scenarios_shadow.c */
 extern const struct explore_scenario scenario_shadow_age_zap;
+extern const struct explore_scenario scenario_shadow_age_another;
+extern const struct explore_scenario scenario_shadow_age_tables;
 extern const struct explore_scenario scenario_shadow_aliases;
 extern const struct explore_scenario scenario_shadow_sync;
 extern const struct explore_scenario scenario_shadow_close;

@@ -106,6 +106,60 @@ const struct explore_scenario scenario_shadow_aliases = {
 	.finish = finish_dirty,
 };
 
+/* Pages that nobody uses any more, mapped by neighbouring entries. */
+static void setup_old(void)
+{
+	uint64_t young;
+
+	shadow_scene_open();
+	for (gfn_t gfn = 4; gfn < 8; gfn++)
+		EXPLORE_CHECK(vcpu_reads(0, GVA(gfn)) == gfn);
+	vcpu_leaves(0);
+	EXPLORE_CHECK(mmu_age(shadow_scene.vm, 4, 4, &young) == 0 && young == 4);
+}
+
+/* One of the entries maps another page, which is used. */
+static void uses_another(void)
+{
+	vcpu_writes(0, ENTRY(6), LEAF(9));
+	vcpu_invlpg(0, GVA(6));
+	EXPLORE_CHECK(vcpu_reads(0, GVA(6)) == 9);
+	vcpu_leaves(0);
+}
+
+static void finds_none_young(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t young;
+
+		EXPLORE_CHECK(mmu_age_bitmap(shadow_scene.vm, 4, 4, true, &young) == 0);
+		if (young)
+			explore_fail("pages that nobody used are young: 0x%lx", young);
+	}
+}
+
+static void frees_tables(void)
+{
+	mmu_zap_all(shadow_scene.vm);
+	mmu_work_step(shadow_scene.vm);
+}
+
+const struct explore_scenario scenario_shadow_age_another = {
+	.name = "shadow-age-another",
+	.about = "neighbours are aged while the entry of one goes to another page",
+	.setup = setup_old,
+	.thread = { { "vcpu0", uses_another }, { "age", finds_none_young } },
+	.finish = shadow_scene_close,
+};
+
+const struct explore_scenario scenario_shadow_age_tables = {
+	.name = "shadow-age-tables",
+	.about = "neighbours are aged while their table is freed",
+	.setup = setup_old,
+	.thread = { { "age", finds_none_young }, { "zap", frees_tables } },
+	.finish = shadow_scene_close,
+};
+
 /* ---- tables that change ---------------------------------------------------------------------------- */
 
 /* Each of two processors owns one entry of the table that both use. */
