@@ -98,6 +98,10 @@ static void age_2m(const struct world_variant *v)
 		flush_all();
 		world_read(&w, 511, 0);
 		CHECK_EQ(age(0, 2 * CHUNK), CHUNK);
+		flush_all();
+		world_read(&w, 511, 0);
+		world_write(&w, CHUNK, 0, 1);
+		CHECK_EQ(age(0, 2 * CHUNK), 2 * CHUNK);
 	}
 	world_close(&w);
 }
